@@ -1,0 +1,73 @@
+# Two commands: `make book` builds the pages, `make test` checks everything. Each first makes .venv, if it is missing or out of date.
+#
+#   make test TESTS=tests/test_book.py NOTEBOOKS=book/03_dot_product.ipynb    a part of the tests
+#   make notebooks                      run the notebooks whose text changed
+#   make notebooks NAME=03_dot_product  run one of them;  ALL=1 runs them all
+#   make book PYTHON=python3.12         with another Python (3.11 or newer) than `python3`
+
+PYTHON ?= python3
+PORT ?= 8000
+TESTS := tests
+NOTEBOOKS := book/*.ipynb
+NAME :=
+ALL :=
+
+VENV := .venv
+PY := $(VENV)/bin/python
+READY := $(VENV)/.ready
+
+# One recipe at a time, whatever -j says. The tools are called as `.venv/bin/python -m tool`, so that a virtual environment that happens to be
+# active does not matter; what people set for pip, Python, IPython and Matplotlib elsewhere is kept out for the same reason.
+.NOTPARALLEL:
+.DEFAULT_GOAL := help
+.PHONY: help book test notebooks bench course serve clean
+unexport VIRTUAL_ENV PYTHONHOME PYTHONPATH PIP_TARGET PIP_PREFIX PIP_ROOT PIP_NO_BUILD_ISOLATION JUPYTER_PATH
+export PIP_USER := 0
+export PIP_NO_INPUT := 1
+export IPYTHONDIR := $(CURDIR)/$(VENV)/ipython
+export MPLCONFIGDIR := $(CURDIR)/$(VENV)/matplotlib
+
+help:
+	@sed -n '/^$$/q; s/^# \{0,1\}//p' Makefile
+
+OLD_ENOUGH := -c 'import sys; sys.exit(sys.version_info < (3, 11))'
+
+$(READY): requirements.txt pyproject.toml
+	@$(PYTHON) $(OLD_ENOUGH) || { echo "Python 3.11 or newer is needed, and '$(PYTHON)' is not: name one with PYTHON=..." >&2; exit 1; }
+	@$(PY) $(OLD_ENOUGH) 2>/dev/null || $(PYTHON) -m venv --clear $(VENV)
+	@echo "Installing into $(VENV) (the first time: some minutes)"
+	@$(PY) -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+# Sphinx does not renew the side bar of pages that did not change, copies no style sheet if no page changed, and forgets a page's warnings once
+# it has read it. So the pages are made anew when the frame changed, and after a failure.
+_build/.frame: _config.yml _toc.yml book/references.bib $(wildcard book/_static/*) $(READY)
+	@rm -rf _build/html _build/.doctrees
+	@mkdir -p _build && touch $@
+
+book: $(READY) _build/.frame
+	@$(PY) $(VENV)/bin/jupyter-book build . -W -n --keep-going || { rm -rf _build/.doctrees; exit 1; }
+
+test: $(READY)
+	$(PY) -m ruff check .
+	$(PY) -m mypy
+	$(PY) -m codespell_lib
+	$(PY) -m pytest $(TESTS)
+	$(PY) -m pytest --jaxtyping-packages= --nbval --nbval-current-env -p companion.authoring.nbval_plugin $(NOTEBOOKS)
+
+notebooks: $(READY)
+	@$(PY) -m companion.authoring.notebooks $(NAME) $(if $(ALL),--all)
+
+bench: $(READY)
+	@test -f benchmarks/run.py || { echo "benchmarks/run.py is missing: there is nothing to measure yet" >&2; exit 1; }
+	$(PY) benchmarks/run.py
+
+course: $(READY)
+	@test -f course/build.py || { echo "course/build.py is missing: there are no assignments to build yet" >&2; exit 1; }
+	$(PY) course/build.py
+
+serve: book
+	$(PY) -m http.server --directory _build/html $(PORT)
+
+clean:
+	rm -rf _build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,199 @@
+"""A query, keys and values in; a context and the weights that made it out. Chapters 2 to 6 derive every line.
+
+Functions first, then modules that learn projections. None of them knows that its keys came from a picture.
+"""
+
+import math
+
+import torch
+from einops import rearrange
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+Query = Float[Tensor, "*batch query channel"]
+Keys = Float[Tensor, "*batch place channel"]
+Values = Float[Tensor, "*batch place value"]
+Mask = Bool[Tensor, "..."] | None
+Scores = Float[Tensor, "*batch query place"]
+Attended = tuple[Float[Tensor, "*batch query value"], Scores]
+
+
+def masked_softmax(scores: Float[Tensor, "... place"], mask: Mask = None) -> Float[Tensor, "... place"]:
+    """Weights that are positive where `mask` is True, exactly 0 where it is False, and sum to one over the places.
+
+    A row in which every place is masked has nothing to attend to: its weights are all 0, and so is its context.
+    The mask is boolean and broadcasts against the scores; anything else is a ValueError.
+    """
+    if mask is None:
+        return scores.softmax(-1)
+    if mask.dtype != torch.bool:
+        raise ValueError(f"a mask is boolean, True where one may look; this one is {mask.dtype}: try mask.bool()")
+    lowest = torch.finfo(scores.dtype).min  # finite: minus infinity would make an all-masked row NaN
+    return scores.masked_fill(~mask, lowest).softmax(-1).masked_fill(~mask, 0.0)
+
+
+def weighted_average(scores: Scores, values: Values, mask: Mask = None) -> Attended:
+    """The half that all mechanisms share: `weights = softmax(scores)`, `context = weights @ values`."""
+    weights = masked_softmax(scores, mask)
+    return weights @ values, weights
+
+
+def dot_product(query: Query, keys: Keys, values: Values, mask: Mask = None) -> Attended:
+    """Dot-product attention: `score(q, k) = q . k` (Luong et al. 2015, section 3.1, "dot").
+
+    Returns the context (batch query value) and the weights (batch query place). `mask` is True where one may look.
+    """
+    return weighted_average(query @ keys.mT, values, mask)
+
+
+def scaled_dot_product(query: Query, keys: Keys, values: Values, mask: Mask = None) -> Attended:
+    """Scaled dot-product attention: `score(q, k) = q . k / sqrt(channel)` (Vaswani et al. 2017, equation 1).
+
+    The division keeps the variance of a score at one when the entries of q and k have variance one.
+    """
+    return weighted_average(query @ keys.mT / math.sqrt(query.shape[-1]), values, mask)
+
+
+def additive(
+    query: Float[Tensor, "*batch query a"],
+    keys: Float[Tensor, "*batch place b"],
+    values: Values,
+    mask: Mask = None,
+    *,
+    query_weight: Float[Tensor, "hidden a"] | None = None,
+    key_weight: Float[Tensor, "hidden b"] | None = None,
+    vector: Float[Tensor, "hidden"] | None = None,
+) -> Attended:
+    """Additive attention: `score(q, k) = v . tanh(W_q q + W_k k)` (Bahdanau et al. 2015, appendix A.1.2).
+
+    `W_q` is `query_weight`, `W_k` is `key_weight`, `v` is `vector`. Left out, a matrix is the identity and the vector
+    is all ones; so keys that were projected before come in without their matrix.
+    """
+    query = query if query_weight is None else query @ query_weight.T
+    keys = keys if key_weight is None else keys @ key_weight.T
+    energy = torch.tanh(query.unsqueeze(-2) + keys.unsqueeze(-3))  # batch query place hidden
+    scores = energy.sum(-1) if vector is None else energy @ vector
+    return weighted_average(scores, values, mask)
+
+
+class Attention(nn.Module):
+    """What the modules share. `prepare` is the work done once per picture, `attend` the work done once per word.
+
+    `forward(query, keys, values, mask)` does both and returns the context and the weights, as the functions do.
+    """
+
+    def prepare(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys and values as `attend` wants them."""
+        return keys, values
+
+    def attend(self, query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Context and weights of queries over prepared keys and values."""
+        raise TypeError("Attention is what the mechanisms share; choose one of them")
+
+    def forward(self, query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        return self.attend(query, *self.prepare(keys, values), mask)
+
+
+class MeanPooling(Attention):
+    """No attention: every place weighs the same. The baseline that the mechanisms have to beat."""
+
+    def __init__(self, query_dim: int, key_dim: int, hidden_dim: int):
+        super().__init__()
+
+    def attend(self, query: Query, keys: Tensor, values: Values, mask: Mask = None) -> Attended:
+        scores = query.new_zeros(*query.shape[:-1], values.shape[-2])
+        return weighted_average(scores, values, mask)
+
+
+class DotProductAttention(Attention):
+    """`dot_product` between a projected query and projected keys: `score = (W_q q) . (W_k k)`."""
+
+    function = staticmethod(dot_product)
+
+    def __init__(self, query_dim: int, key_dim: int, hidden_dim: int):
+        super().__init__()
+        self.query = nn.Linear(query_dim, hidden_dim, bias=False)
+        self.key = nn.Linear(key_dim, hidden_dim, bias=False)
+
+    def prepare(self, keys: Keys, values: Values) -> tuple[Tensor, Tensor]:
+        return self.key(keys), values
+
+    def attend(self, query: Tensor, keys: Tensor, values: Tensor, mask: Mask = None) -> tuple[Tensor, Tensor]:
+        return self.function(self.query(query), keys, values, mask)
+
+
+class ScaledDotProductAttention(DotProductAttention):
+    """`scaled_dot_product` between a projected query and projected keys."""
+
+    function = staticmethod(scaled_dot_product)
+
+
+class AdditiveAttention(DotProductAttention):
+    """`additive` with learnt `W_q`, `W_k`, `v`, as in Show, Attend and Tell (Xu et al. 2015, section 4.2)."""
+
+    def __init__(self, query_dim: int, key_dim: int, hidden_dim: int):
+        super().__init__(query_dim, key_dim, hidden_dim)
+        self.vector = nn.Parameter(torch.randn(hidden_dim) / math.sqrt(hidden_dim))
+
+    def attend(self, query: Tensor, keys: Tensor, values: Tensor, mask: Mask = None) -> tuple[Tensor, Tensor]:
+        return additive(self.query(query), keys, values, mask, vector=self.vector)
+
+
+def for_every_head(mask: Mask) -> Mask:
+    """A mask over batch query place with an axis of one head before the queries; a mask without batches needs none."""
+    return mask if mask is None or mask.ndim < 3 else mask.unsqueeze(-3)
+
+
+class MultiHeadAttention(Attention):
+    """Several scaled dot-product attentions side by side, joined by a projection (Vaswani et al. 2017, section 3.2.2).
+
+    `head_i = Attention(W_q,i q, W_k,i k, W_v,i v)`, `context = W_o [head_1, ..., head_h] + b`. Weights come per head:
+    batch head query place. `hidden_dim` is shared among the heads; ValueError if it does not divide. A mask has no axis
+    of heads: it broadcasts against batch query place, as everywhere, and holds for every head.
+    """
+
+    def __init__(self, query_dim: int, key_dim: int, hidden_dim: int, heads: int = 4):
+        super().__init__()
+        if hidden_dim % heads:
+            raise ValueError(f"{hidden_dim} hidden units do not divide among {heads} heads; take a multiple")
+        self.heads = heads
+        self.query = nn.Linear(query_dim, hidden_dim)
+        self.key = nn.Linear(key_dim, hidden_dim)
+        self.value = nn.Linear(key_dim, hidden_dim)
+        self.out = nn.Linear(hidden_dim, key_dim)
+
+    def split(self, x: Float[Tensor, "... place hidden"]) -> Float[Tensor, "... head place channel"]:
+        """Cut the hidden axis into heads."""
+        return rearrange(x, "... place (head channel) -> ... head place channel", head=self.heads)
+
+    def prepare(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        return self.split(self.key(keys)), self.split(self.value(values))
+
+    def attend(self, query: Tensor, keys: Tensor, values: Tensor, mask: Mask = None) -> tuple[Tensor, Tensor]:
+        heads, weights = scaled_dot_product(self.split(self.query(query)), keys, values, for_every_head(mask))
+        return self.join(heads), weights
+
+    def fused(self, query: Tensor, keys: Tensor, values: Tensor, mask: Mask = None) -> Tensor:
+        """The context alone, by PyTorch's fused kernel: for when nobody will look at the weights."""
+        query = self.split(self.query(query))
+        return self.join(nn.functional.scaled_dot_product_attention(query, keys, values, for_every_head(mask)))
+
+    def join(self, heads: Float[Tensor, "... head query channel"]) -> Float[Tensor, "... query key_dim"]:
+        """Concatenate the heads and project."""
+        return self.out(rearrange(heads, "... head query channel -> ... query (head channel)"))
+
+
+MECHANISMS: dict[str, type[Attention]] = {
+    "mean": MeanPooling,
+    "dot": DotProductAttention,
+    "scaled_dot": ScaledDotProductAttention,
+    "additive": AdditiveAttention,
+    "multi_head": MultiHeadAttention,
+}
+
+
+def build(name: str, query_dim: int, key_dim: int, hidden_dim: int) -> Attention:
+    """A mechanism by name, one of `MECHANISMS`; ValueError that lists them for any other."""
+    if name not in MECHANISMS:
+        raise ValueError(f"there is no attention called {name!r}; choose from {', '.join(MECHANISMS)}")
+    return MECHANISMS[name](query_dim, key_dim, hidden_dim)

@@ -1,0 +1,82 @@
+"""An encoder, a decoder and a vocabulary put together: images in, captions out. Explained in chapters 10 and 16."""
+
+from einops import rearrange
+from jaxtyping import Int
+from torch import Tensor, nn
+
+from companion import decoding
+from companion.attention import MECHANISMS
+from companion.decoders import LSTMDecoder, State, Step, TransformerDecoder
+from companion.decoding import Caption
+from companion.encoders import ConvEncoder, EfficientNetLite0, Grid, Images
+from companion.vocabulary import Vocabulary
+
+# The one dial. For each size: the widths of the convolutions, the hidden width of the decoder.
+SIZES = {"tiny": ((32, 64, 96, 96), 128), "small": ((32, 64, 128, 128), 256), "base": ((48, 96, 160, 192), 512)}
+
+
+class Captioner(nn.Module):
+    """A model of captions given images. It is itself what `decoding` asks for: it has `start` and `step`."""
+
+    def __init__(self, encoder: nn.Module, decoder: LSTMDecoder | TransformerDecoder, vocabulary: Vocabulary):
+        super().__init__()
+        self.encoder, self.decoder, self.vocabulary = encoder, decoder, vocabulary
+        self.settings: dict[str, str] = {}  # how `build` made it, for the checkpoint
+
+    def look(self, source: Images | Grid) -> Grid:
+        """Images through the encoder; a grid, encoded before, as it is."""
+        return source if isinstance(source, Grid) else self.encoder(source)
+
+    def start(self, source: Images | Grid) -> State:
+        """The decoder's state before the first word."""
+        return self.decoder.start(self.look(source))
+
+    def step(self, tokens: Int[Tensor, "batch beam"], state: State) -> Step:
+        """The decoder's next step."""
+        return self.decoder.step(tokens, state)
+
+    def forward(self, source: Images | Grid, tokens: Int[Tensor, "batch beam word"]) -> Step:
+        """Teacher forcing: logits (batch beam word vocab) after every prefix of the known captions."""
+        return self.decoder(self.look(source), tokens)
+
+    def caption(
+        self, source: Images | Grid, beam: int = 5, max_words: int = 20, length_power: float = 0.0
+    ) -> list[Caption]:
+        """One caption a picture by beam search, its weights laid out as `word row col`. Sets the model to eval mode."""
+        self.eval()
+        grid = self.look(source)
+        found = decoding.beam(self.decoder, grid, self.vocabulary, beam, max_words, length_power)
+        return [c._replace(weights=lay_out(c.weights, grid)) for c in found]
+
+
+def lay_out(weights: Tensor, grid: Grid) -> Tensor:
+    """Weights over places as weights over rows and columns."""
+    return rearrange(weights, "word (row col) -> word row col", row=grid.rows)
+
+
+def build(
+    data: str, vocabulary: Vocabulary, size: str = "base", attention: str = "additive", decoder: str = "lstm"
+) -> Captioner:
+    """A captioner for "scenes" (encoder from nothing) or "photos" (EfficientNet-Lite0, frozen).
+
+    `attention` is one of `attention.MECHANISMS` and serves the LSTM; the transformer brings its own ("multi_head").
+    ValueError that lists the choices for an unknown name.
+    """
+    for name, value, choices in (
+        ("data", data, ("scenes", "photos")), ("size", size, SIZES),
+        ("decoder", decoder, ("lstm", "transformer")), ("attention", attention, MECHANISMS),
+    ):  # fmt: skip
+        if value not in choices:
+            raise ValueError(f"there is no {name} called {value!r}; choose from {', '.join(choices)}")
+    widths, hidden = SIZES[size]
+    encoder = ConvEncoder(widths) if data == "scenes" else EfficientNetLite0().requires_grad_(False)
+    dropout = 0.1 if data == "scenes" else 0.5
+    if decoder == "transformer":
+        words: LSTMDecoder | TransformerDecoder = TransformerDecoder(
+            len(vocabulary), encoder.channels, hidden, dropout=dropout
+        )
+    else:
+        words = LSTMDecoder(len(vocabulary), encoder.channels, hidden, attention, dropout)
+    captioner = Captioner(encoder, words, vocabulary)
+    captioner.settings = {"data": data, "size": size, "attention": attention, "decoder": decoder}
+    return captioner

@@ -1,0 +1,112 @@
+"""A captioner in, a folder out, and back: `weights.safetensors`, `vocabulary.json`, `card.json`. Never pickle.
+
+The card says how the model was made and how good it is; it also holds the SHA-256 of the weights, which is checked.
+Weights are kept in half precision. The frozen EfficientNet is not kept: it comes with its own package.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as tensors_of
+from safetensors.torch import save as bytes_of
+from torch import Tensor
+
+from companion.captioner import Captioner, build
+from companion.files import write_whole
+from companion.vocabulary import Vocabulary
+
+SHIPPED = Path(__file__).parent / "weights"
+
+
+def trained_weights(captioner: Captioner) -> dict[str, Tensor]:
+    """The tensors that training made: all but those of a frozen encoder, a shared matrix once."""
+    frozen = not any(p.requires_grad for p in captioner.encoder.parameters())
+    state = {k: v for k, v in captioner.state_dict().items() if not (frozen and k.startswith("encoder."))}
+    del state["decoder.words.weight"]  # the embedding, by another name
+    return state
+
+
+def set_weights(captioner: Captioner, state: dict[str, Tensor]) -> None:
+    """Put `trained_weights` back. ValueError if a tensor is missing, left over, of another shape or not finite."""
+    own = trained_weights(captioner)
+    for name in own.keys() | state.keys():
+        if name not in state or name not in own:
+            raise ValueError(f"the tensor {name} is {'missing' if name in own else 'not one of this model'}")
+        if own[name].shape != state[name].shape:
+            found, wanted = tuple(state[name].shape), tuple(own[name].shape)
+            raise ValueError(f"the tensor {name} is {found}; this model needs {wanted}")
+        if not torch.isfinite(state[name]).all():
+            raise ValueError(f"the tensor {name} holds numbers that are not finite")
+    with torch.no_grad():
+        for name, tensor in own.items():
+            tensor.copy_(state[name])
+
+
+def halved(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The same tensors, floats in half precision."""
+    return {k: (v.half() if v.is_floating_point() else v).contiguous() for k, v in state.items()}
+
+
+def save(captioner: Captioner, folder: Path | str, card: dict[str, Any]) -> None:
+    """Write the three files, each whole or not at all; the card last, since without it nothing loads."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = bytes_of(halved(trained_weights(captioner)))
+    (folder / "card.json").unlink(missing_ok=True)
+    write_whole(folder / "weights.safetensors", weights)
+    captioner.vocabulary.save(folder / "vocabulary.json")
+    digest = hashlib.sha256(weights).hexdigest()
+    card = {"settings": captioner.settings, "sha256": digest, "words": len(captioner.vocabulary), **card}
+    write_whole(folder / "card.json", json.dumps(card, indent=1).encode() + b"\n")
+
+
+def load(name: Path | str) -> Captioner:
+    """The captioner in a folder, or a shipped one by its name, "scenes" or "photos"; in eval mode.
+
+    ValueError, naming the file and what is wrong with it, for anything missing, cut short, changed or foreign.
+    """
+    folder = find(name)
+    facts = card(folder)
+    vocabulary = Vocabulary.load(existing(folder, "vocabulary.json"))
+    if len(vocabulary) != facts["words"]:
+        made_for = facts["words"]
+        raise ValueError(f"{folder}: the vocabulary has {len(vocabulary)} words, the weights were made for {made_for}")
+    path = existing(folder, "weights.safetensors")
+    data = path.read_bytes()
+    if hashlib.sha256(data).hexdigest() != facts["sha256"]:
+        raise ValueError(f"{path}: not the file that was saved (its SHA-256 differs from the card's); copy it again")
+    try:
+        captioner = build(vocabulary=vocabulary, **facts["settings"])
+        set_weights(captioner, tensors_of(data))
+    except (SafetensorError, ValueError, TypeError) as error:
+        raise ValueError(f"{path}: {' '.join(str(error).split())}") from None
+    return captioner.eval()
+
+
+def card(name: Path | str) -> dict[str, Any]:
+    """The model card of a checkpoint. ValueError if it is missing or is no card."""
+    path = existing(find(name), "card.json")
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+        missing = {"settings", "sha256", "words"} - facts.keys()
+    except (ValueError, AttributeError):
+        raise ValueError(f"{path}: not a model card") from None
+    if missing or not isinstance(facts["settings"], dict):
+        raise ValueError(f"{path}: not a model card of this package: no {', '.join(sorted(missing)) or 'settings'}")
+    return facts
+
+
+def find(name: Path | str) -> Path:
+    """The folder of a checkpoint: a shipped one if `name` is its bare name, else the folder so called."""
+    return SHIPPED / name if str(name) in ("scenes", "photos") else Path(name)
+
+
+def existing(folder: Path, name: str) -> Path:
+    """The file in the folder, or a ValueError that says what a checkpoint is."""
+    if not (folder / name).is_file():
+        raise ValueError(f"{folder}: no {name} here; a checkpoint is a folder that `companion train` wrote")
+    return folder / name

@@ -1,0 +1,222 @@
+"""The command `companion`: arguments in, lines on standard output out, one line on standard error for what went wrong.
+
+    companion caption PHOTO... [--beam 5] [--json] [--attention OUT.png]
+    companion train scenes|photos [--data DIR] --out DIR [--seed N] [--resume]
+    companion evaluate scenes|photos [--data DIR] [--split dev] [--checkpoint DIR] [--json]
+    companion scenes --out DIR --count N
+    companion info
+
+Each command imports what it needs and no more, so that `companion --help` answers at once.
+"""
+
+import argparse
+import io
+import json
+import sys
+from pathlib import Path
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; the exit status is 0 if all went well, 1 if something could not be done, 2 for a wrong call."""
+    options = parser().parse_args(arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a name that the terminal cannot show must not end the command
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        return options.run(options)
+    except (ValueError, OSError) as error:
+        return complain(error)
+    except KeyboardInterrupt:
+        return complain("interrupted")
+
+
+def complain(message: object) -> int:
+    """One line on standard error, and the exit status 1."""
+    print("companion:", " ".join(str(message).split()), file=sys.stderr)
+    return 1
+
+
+def at_least_one(text: str) -> int:
+    """A whole number from 1."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1")
+    return int(text)
+
+
+def parser() -> argparse.ArgumentParser:
+    """All commands and their options."""
+    top = argparse.ArgumentParser(
+        prog="companion", description="Attention for image captioning: caption, train, measure."
+    )
+    commands = top.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    def command(name: str, run, about: str) -> argparse.ArgumentParser:
+        made = commands.add_parser(name, help=about, description=about)
+        made.set_defaults(run=run)
+        return made
+
+    one = command("caption", caption, "Print a caption for each photograph.")
+    one.add_argument("photos", nargs="+", type=Path, metavar="PHOTO")
+    one.add_argument("--beam", type=at_least_one, default=5, metavar="N", help="width of the beam search (default 5)")
+    one.add_argument(
+        "--json", action="store_true", help="print one JSON object a line, with the attention of every word"
+    )
+    one.add_argument("--attention", type=Path, metavar="OUT.png", help="draw where the model looked for each word")
+    one.add_argument("--checkpoint", default="photos", metavar="DIR", help="the model (default: the one that ships)")
+
+    one = command("train", train, "Train a captioner.")
+    one.add_argument("what", choices=("scenes", "photos"))
+    one.add_argument("--data", type=Path, metavar="DIR", help="folder of photographs and captions (for photos)")
+    one.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the checkpoint goes")
+    one.add_argument(
+        "--size", choices=("tiny", "small", "base"), default="base", help="of the scenes model (default base)"
+    )
+    one.add_argument("--seed", type=int, default=0, metavar="N")
+    one.add_argument("--resume", action="store_true", help="go on from the last finished epoch in --out")
+    one.add_argument(
+        "--precision",
+        choices=("32-true", "bf16-mixed"),
+        default="32-true",
+        help="bf16-mixed is faster where the processor has bfloat16 (default 32-true)",
+    )
+
+    one = command("evaluate", evaluate, "Measure a captioner.")
+    one.add_argument("what", choices=("scenes", "photos"))
+    one.add_argument("--data", type=Path, metavar="DIR", help="folder of photographs and captions (for photos)")
+    one.add_argument("--split", metavar="NAME", help="split to measure on (default: dev for photos, test for scenes)")
+    one.add_argument("--checkpoint", metavar="DIR", help="the model (default: the one that ships)")
+    one.add_argument("--beam", type=at_least_one, default=5, metavar="N", help="width of the beam search (default 5)")
+    one.add_argument("--json", action="store_true", help="print the scores as JSON")
+
+    one = command("scenes", draw_scenes, "Draw scenes and write them as a data set: pictures, captions, masks.")
+    one.add_argument("--out", type=Path, required=True, metavar="DIR")
+    one.add_argument("--count", type=at_least_one, required=True, metavar="N")
+    one.add_argument("--split", default="train", metavar="NAME", help="train, validation, test or compositional")
+    one.add_argument("--seed", type=int, default=0, metavar="N")
+
+    command("info", info, "Print versions, weights and devices.")
+    return top
+
+
+def caption(options: argparse.Namespace) -> int:
+    """Caption every photograph that can be read; name every other on standard error."""
+    from companion import checkpoints, evaluation, photos
+
+    captioner = checkpoints.load(options.checkpoint)
+    failed, strips = False, []
+    for path in options.photos:
+        try:
+            image = photos.load(path)
+        except ValueError as error:
+            failed = bool(complain(error))
+            continue
+        found = captioner.caption(image.unsqueeze(0), beam=options.beam)[0]
+        line = json.dumps(record(path, found)) if options.json else evaluation.text(found)
+        print(line if options.json or len(options.photos) == 1 else f"{path}: {line}", flush=True)
+        if options.attention:
+            strips.append((photos.original(path), found.words, found.weights))
+    if strips:
+        from companion import plots
+        from companion.files import write_whole
+
+        write_whole(options.attention, plots.png(plots.filmstrips(strips)))
+    return int(failed)
+
+
+def record(path: Path, found) -> dict:
+    """A caption for JSON: one grid of attention (rows of columns) for each word."""
+    from companion.vocabulary import detokenize
+
+    return {
+        "image": str(path),
+        "caption": detokenize(found.words),
+        "log_probability": round(found.log_probability, 4),
+        "words": list(found.words),
+        "attention": [[[round(x, 5) for x in row] for row in grid] for grid in found.weights.tolist()],
+    }
+
+
+def train(options: argparse.Namespace) -> int:
+    """Train into an empty folder, or go on in one that holds an unfinished run."""
+    from companion import recipes
+
+    own_folder(options.out, resume=options.resume)
+    if options.what == "scenes":
+        recipes.train_scenes(options.out, options.seed, options.size, options.resume, options.precision)
+    else:
+        recipes.train_photos(needed(options.data), options.out, options.seed, options.resume, options.precision)
+    print(f"saved in {options.out}")
+    return 0
+
+
+def needed(data: Path | None) -> Path:
+    """The --data folder; a ValueError if it was not given."""
+    if data is None:
+        raise ValueError("photos need --data DIR, a folder with photographs and captions (Flickr8k, COCO, CSV, ...)")
+    return data
+
+
+def own_folder(folder: Path, resume: bool = False) -> None:
+    """Make the folder, or take it if it is empty; with `resume` it may hold what a run writes. ValueError otherwise."""
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"{folder}: is not a folder; choose another --out")
+    foreign = {file.name for file in folder.iterdir()} if folder.exists() else set()
+    if resume:
+        from companion.recipes import FILES
+
+        foreign -= set(FILES)
+    if foreign:
+        raise ValueError(
+            f"{folder}: holds {sorted(foreign)[0]} already; choose another --out (--resume goes on with a run)"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+
+
+def evaluate(options: argparse.Namespace) -> int:
+    """Print the scores of a checkpoint on a split."""
+    from companion import checkpoints, evaluation
+
+    captioner = checkpoints.load(options.checkpoint or options.what)
+    if captioner.settings["data"] != options.what:
+        raise ValueError(f"{options.checkpoint}: was trained on {captioner.settings['data']}, not on {options.what}")
+    if options.what == "scenes":
+        scores = evaluation.evaluate_scenes(captioner, options.split or "test", options.beam)
+    else:
+        scores = evaluation.evaluate_photos(captioner, needed(options.data), options.split or "dev", options.beam)
+    if options.json:
+        print(json.dumps(scores))
+    else:
+        print("\n".join(f"{name:20} {value:.4f}" for name, value in scores.items()))
+    return 0
+
+
+def draw_scenes(options: argparse.Namespace) -> int:
+    """Write scenes as COCO captions JSON with a folder of pictures and one of masks."""
+    from companion.scenes import export
+
+    own_folder(options.out)
+    export(options.out, options.split, options.count, options.seed)
+    print(f"{options.count} scenes in {options.out}")
+    return 0
+
+
+def info(options: argparse.Namespace) -> int:
+    """Print what is installed and what it can run on."""
+    import platform
+
+    import torch
+
+    from companion import __version__, checkpoints
+
+    print(f"companion {__version__}, Python {platform.python_version()}, torch {torch.__version__}")
+    for name in ("scenes", "photos"):
+        facts = checkpoints.card(name)
+        size = (checkpoints.SHIPPED / name / "weights.safetensors").stat().st_size / 1e6
+        print(f"weights {name}: {facts['words']} words, {size:.1f} MB, sha256 {facts['sha256'][:12]}")
+    accelerators = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    print(f"devices: cpu ({torch.get_num_threads()} threads)", *accelerators, sep=", ")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

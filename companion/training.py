@@ -1,0 +1,181 @@
+"""A captioner and stored examples in, a trained captioner out, whatever interrupts it. Explained in chapter 11.
+
+The loop runs on Lightning Fabric, so the same lines serve one CPU and many GPUs. Every epoch is seeded by its number
+and leaves a file from which training goes on, bit for bit, as if it had never stopped.
+"""
+
+import json
+import math
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from lightning_fabric import Fabric
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as bytes_of
+from torch import Tensor, nn
+from torch.nn import functional as F
+from tqdm import tqdm
+
+from companion.captioner import Captioner
+from companion.checkpoints import set_weights, trained_weights
+from companion.encoders import Grid, Images
+from companion.files import write_whole
+from companion.vocabulary import Vocabulary
+
+
+class Batch(NamedTuple):
+    """Some pictures and their captions: what one step of training sees."""
+
+    source: Images | Grid  # images, or their grids when a frozen encoder has looked before
+    tokens: Int[Tensor, "batch beam word"]
+
+
+class Plan(NamedTuple):
+    """The numbers of one training run."""
+
+    epochs: int
+    rate: float  # the highest learning rate
+    decay: float = 0.01  # of the weights (AdamW)
+    warm_up: float = 0.1  # share of the steps in which the rate rises
+    smoothing: float = 0.0  # share of the probability given to all words alike
+    doubly: float = 0.0  # weight of the doubly stochastic term
+    clip: float = 5.0  # longest gradient
+    seed: int = 0
+
+
+def caption_loss(
+    logits: Float[Tensor, "batch beam word vocab"], targets: Int[Tensor, "batch beam word"], smoothing: float = 0.0
+) -> Float[Tensor, ""]:
+    """Cross-entropy a word, in nats; `<pad>` does not count."""
+    logits, words = logits.flatten(0, 2), targets.flatten()
+    return F.cross_entropy(logits, words, ignore_index=Vocabulary.pad, label_smoothing=smoothing)
+
+
+def doubly_stochastic(
+    weights: Float[Tensor, "batch beam word place"], targets: Int[Tensor, "batch beam word"]
+) -> Float[Tensor, ""]:
+    """How far the attention that each place gets over a whole caption is from one (Xu et al. 2015, equation 14).
+
+    The mean over captions of `sum_place (1 - sum_word weight)^2`; padding gives no attention. With W words and P places
+    the least possible value is `P (1 - W / P)^2`, reached by looking everywhere alike.
+    """
+    given = (weights * (targets != Vocabulary.pad).unsqueeze(-1)).sum(2)
+    return ((1 - given) ** 2).sum(-1).mean()
+
+
+def rate_at(step: int, steps: int, plan: Plan) -> float:
+    """The learning rate: a straight line up, then half a cosine down to nothing."""
+    rise = max(1, round(plan.warm_up * steps))
+    if step < rise:
+        return plan.rate * (step + 1) / rise
+    return plan.rate * 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, steps - rise)))
+
+
+def fit(
+    captioner: Captioner,
+    batches: Callable[[torch.Generator], Iterator[Batch]],
+    steps_an_epoch: int,
+    plan: Plan,
+    out: Path | str,
+    validate: Callable[[Captioner], dict[str, float]],
+    resume: bool = False,
+    fabric: Fabric | None = None,
+) -> list[dict[str, Any]]:
+    """Train `captioner` in place and return the log: a record an epoch, also written to `out/log.jsonl`.
+
+    `batches(generator)` gives the batches of one epoch; `validate(captioner)` gives scores, which are logged and decide
+    nothing. `out/training.safetensors` holds what `resume` needs: it is written after every epoch, and read at the
+    start. ValueError if it belongs to another plan.
+    """
+    out, fabric = Path(out), fabric or Fabric(devices=1)
+    optimizer = torch.optim.AdamW(parameter_groups(captioner, plan.decay), lr=plan.rate, betas=(0.9, 0.98))
+    log = load_training(captioner, optimizer, plan, out) if resume else []
+    model, optimizer = fabric.setup(captioner, optimizer)
+    for epoch in range(len(log), plan.epochs):
+        began = time.perf_counter()
+        torch.manual_seed(plan.seed * 10_000 + epoch)
+        generator = torch.Generator().manual_seed(plan.seed * 10_000 + epoch)
+        captioner.train()
+        total = torch.zeros(())
+        progress = tqdm(batches(generator), total=steps_an_epoch, desc=f"epoch {epoch + 1}", unit="step", leave=False)
+        for i, batch in enumerate(progress):
+            rate = rate_at(epoch * steps_an_epoch + i, plan.epochs * steps_an_epoch, plan)
+            total += train_step(fabric, model, optimizer, batch, plan, rate)
+        captioner.eval()
+        record = {"epoch": epoch + 1, "loss": round(float(total) / steps_an_epoch, 4), **rounded(validate(captioner))}
+        log.append(record | {"seconds": round(time.perf_counter() - began, 1)})
+        save_training(captioner, optimizer, plan, out, log)
+        tqdm.write("  ".join(f"{k} {v}" for k, v in log[-1].items()))
+    return log
+
+
+def train_step(fabric: Fabric, model: nn.Module, optimizer: Any, batch: Batch, plan: Plan, rate: float) -> Tensor:
+    """One step down the gradient of the batch's loss; returns the loss."""
+    source, tokens = batch
+    targets = tokens[..., 1:]
+    step = model(source, tokens[..., :-1])
+    loss = caption_loss(step.logits, targets, plan.smoothing)
+    if plan.doubly:
+        loss = loss + plan.doubly * doubly_stochastic(step.weights, targets)
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    optimizer.zero_grad(set_to_none=True)
+    fabric.backward(loss)
+    fabric.clip_gradients(model, optimizer, max_norm=plan.clip, error_if_nonfinite=False)
+    optimizer.step()
+    return loss.detach()
+
+
+def parameter_groups(captioner: Captioner, decay: float) -> list[dict[str, Any]]:
+    """Matrices decay; biases, norms and single vectors do not."""
+    trained = [p for p in captioner.parameters() if p.requires_grad]
+    return [
+        {"params": [p for p in trained if p.ndim > 1], "weight_decay": decay},
+        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+
+
+def rounded(scores: dict[str, float]) -> dict[str, float]:
+    return {k: round(float(v), 4) for k, v in scores.items()}
+
+
+def save_training(captioner: Captioner, optimizer: Any, plan: Plan, out: Path, log: list[dict[str, Any]]) -> None:
+    """Weights, the optimizer's moments, the plan and the log in one file, replaced whole."""
+    tensors = {f"model.{k}": v.contiguous() for k, v in trained_weights(captioner).items()}
+    for i, moments in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{i}.{k}": v for k, v in moments.items()}
+    about = {"plan": json.dumps(plan), "log": json.dumps(log), "settings": json.dumps(captioner.settings)}
+    out.mkdir(parents=True, exist_ok=True)
+    write_whole(out / "training.safetensors", bytes_of(tensors, metadata=about))
+    write_whole(out / "log.jsonl", "".join(json.dumps(record) + "\n" for record in log).encode())
+
+
+def load_training(captioner: Captioner, optimizer: Any, plan: Plan, out: Path) -> list[dict[str, Any]]:
+    """Put back what `save_training` wrote and return its log; an empty log if nothing was written yet."""
+    path = out / "training.safetensors"
+    if not path.exists():
+        return []
+    try:
+        with safe_open(path, framework="pt") as file:
+            about = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+        same = about["plan"] == json.dumps(plan) and about["settings"] == json.dumps(captioner.settings)
+    except (SafetensorError, KeyError) as error:
+        raise ValueError(f"{path}: cannot be resumed from ({error}); delete it to start again") from None
+    if not same:
+        raise ValueError(f"{path}: belongs to another run ({about['plan']}); use its settings or another --out")
+    parts: dict[str, dict[str, Tensor]] = {"model": {}, "optimizer": {}}
+    for name, tensor in tensors.items():
+        part, _, rest = name.partition(".")
+        parts[part][rest] = tensor
+    set_weights(captioner, parts["model"])
+    state = optimizer.state_dict()
+    for name, tensor in parts["optimizer"].items():
+        i, _, key = name.partition(".")
+        state["state"].setdefault(int(i), {})[key] = tensor
+    optimizer.load_state_dict(state)
+    return json.loads(about["log"])

@@ -1,0 +1,121 @@
+"""The book as committed: every notebook keeps the rules, every page is linked, and the pages open offline."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+import yaml
+
+import companion
+from companion.authoring import guards
+from companion.authoring.twins import notebook_path, twin_path
+
+ROOT = Path(__file__).resolve().parents[1]
+NOTEBOOKS = sorted((ROOT / "book").glob("*.ipynb"))
+TEXTS = sorted((ROOT / "book").glob("**/*.md"))
+BUILT = ROOT / "_build" / "html"
+
+CONFIG = yaml.safe_load((ROOT / "_config.yml").read_text())
+
+
+def name(path: Path) -> str:
+    return path.stem
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=name)
+@pytest.mark.parametrize("guard", guards.NOTEBOOK_GUARDS, ids=lambda guard: guard.__name__)
+def test_every_notebook_keeps_the_rules(path, guard):
+    assert not guard(nbformat.read(path, as_version=4))
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=name)
+def test_every_notebook_says_what_its_text_says(path):
+    assert not guards.drifted(nbformat.read(path, as_version=4), twin_path(path))
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=name)
+def test_every_notebook_is_small(path):
+    assert not guards.too_large(path)
+
+
+@pytest.mark.parametrize("path", TEXTS, ids=name)
+def test_no_text_shows_a_picture_from_the_network(path):
+    assert not guards.outside_images(path.read_text())
+
+
+def test_nearly_all_outputs_of_the_book_are_compared():
+    assert not guards.too_much_ignored(nbformat.read(path, as_version=4) for path in NOTEBOOKS)
+
+
+def test_every_text_has_been_made_into_a_notebook():
+    twins = (ROOT / "book" / "text").glob("*.md")
+    assert sorted(twin.stem for twin in twins if not notebook_path(twin).exists()) == []
+
+
+def test_the_table_of_contents_lists_every_page_once():
+    toc = (ROOT / "_toc.yml").read_text()
+    listed = re.findall(r"^\s*(?:- )?(?:file|root):\s*(\S+)", toc, re.MULTILINE)
+    pages = [*NOTEBOOKS, *(path for path in TEXTS if path.parent.name != "text")]
+    assert sorted(listed) == sorted(str(path.relative_to(ROOT).with_suffix("")) for path in pages)
+
+
+def test_the_citation_file_names_the_book():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert citation["title"] == CONFIG["title"]
+    assert citation["authors"] == [{"name": CONFIG["author"]}]
+    assert citation["version"] == companion.__version__
+
+
+def test_requirements_pin_every_package_and_end_with_the_project():
+    lines = [line for line in (ROOT / "requirements.txt").read_text().splitlines() if line and not line.startswith("#")]
+    assert lines[-1] == "-e ."
+    assert [line for line in lines[:-1] if not re.fullmatch(r"[\w.-]+==\w[\w.]*(?: ; .+)?", line)] == []
+    assert any(line.startswith("jupyter-book==1.") for line in lines), "jupyter-book 2 ignores _config.yml and exits 0"
+
+
+def test_a_broken_reference_stops_the_build(tmp_path):
+    """With the book's own settings and the Makefile's own flags, since without -W Sphinx exits 0."""
+    (tmp_path / "book" / "_static").mkdir(parents=True)
+    shutil.copy(ROOT / "_config.yml", tmp_path)
+    shutil.copy(ROOT / "book" / "references.bib", tmp_path / "book")
+    (tmp_path / "_toc.yml").write_text("format: jb-book\nroot: book/index\n")
+    flags = re.search(r"jupyter-book build \.(.*?)\|\|", (ROOT / "Makefile").read_text())[1].split()
+    build = [sys.executable, Path(sys.executable).with_name("jupyter-book"), "build", str(tmp_path), *flags]
+
+    def status(page: str) -> tuple[int, str]:
+        (tmp_path / "book" / "index.md").write_text(page)
+        ran = subprocess.run(build, capture_output=True, text=True, timeout=120, check=False)
+        return ran.returncode, ran.stdout + ran.stderr
+
+    sound, said = status("# A page\n\n{cite:t}`xu2015show`\n\n```{bibliography}\n```\n")
+    assert sound == 0, said
+    broken, said = status("# A page\n\nSee {ref}`nowhere`.\n")
+    assert broken != 0
+    assert "nowhere" in said
+
+
+needs_pages = pytest.mark.skipif(not BUILT.exists(), reason="the pages are not built: run `make book` first")
+
+
+@needs_pages
+def test_no_built_page_asks_the_network():
+    asking = {str(page.relative_to(BUILT)): guards.outside_requests(page.read_text()) for page in BUILT.rglob("*.html")}
+    assert {page: found for page, found in asking.items() if found} == {}
+
+
+@needs_pages
+def test_no_built_style_sheet_asks_the_network():
+    asking = re.compile(r"""(?:url\(|@import)\s*["']?(?:https?:)?//""")
+    assert [str(sheet) for sheet in BUILT.rglob("*.css") if asking.search(sheet.read_text(errors="replace"))] == []
+
+
+@needs_pages
+def test_every_built_page_brings_its_own_mathematics():
+    page = (BUILT / "book" / "index.html").read_text()
+    script = re.search(r'src="\.\./(_static/mathjax/[^"?]+)', page)
+    assert script, "the page loads no local MathJax"
+    assert (BUILT / script[1]).exists()
