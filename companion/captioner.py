@@ -11,8 +11,10 @@ from companion.decoding import Caption
 from companion.encoders import ConvEncoder, EfficientNetLite0, Grid, Images
 from companion.vocabulary import Vocabulary
 
-# The one dial. For each size: the widths of the convolutions, the hidden width of the decoder.
-SIZES = {"tiny": ((32, 64, 96, 96), 128), "small": ((32, 64, 128, 128), 256), "base": ((48, 96, 160, 192), 512)}
+# The one dial. For each size: the widths of the convolutions, the hidden width of the decoder of scenes; that of
+# photographs, whose vocabulary is fifty times larger, is twice as wide.
+SIZES = {"tiny": ((32, 64, 96, 96), 128), "small": ((32, 64, 128, 128), 192), "base": ((48, 96, 160, 192), 256)}
+SIDES = {"scenes": 64, "photos": 224}  # of the pictures, in pixels
 
 
 class Captioner(nn.Module):
@@ -22,6 +24,11 @@ class Captioner(nn.Module):
         super().__init__()
         self.encoder, self.decoder, self.vocabulary = encoder, decoder, vocabulary
         self.settings: dict[str, str] = {}  # how `build` made it, for the checkpoint
+
+    @property
+    def side(self) -> int:
+        """Pixels a side of the pictures that it was trained on."""
+        return SIDES[self.settings["data"]]
 
     def look(self, source: Images | Grid) -> Grid:
         """Images through the encoder; a grid, encoded before, as it is."""
@@ -69,8 +76,11 @@ def build(
         if value not in choices:
             raise ValueError(f"there is no {name} called {value!r}; choose from {', '.join(choices)}")
     widths, hidden = SIZES[size]
-    encoder = ConvEncoder(widths) if data == "scenes" else EfficientNetLite0().requires_grad_(False)
-    dropout = 0.1 if data == "scenes" else 0.5
+    encoder: ConvEncoder | EfficientNetLite0
+    if data == "scenes":
+        encoder, dropout = ConvEncoder(widths), 0.1
+    else:
+        encoder, hidden, dropout = EfficientNetLite0().requires_grad_(False), 2 * hidden, 0.5
     if decoder == "transformer":
         words: LSTMDecoder | TransformerDecoder = TransformerDecoder(
             len(vocabulary), encoder.channels, hidden, dropout=dropout

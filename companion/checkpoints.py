@@ -1,6 +1,6 @@
 """A captioner in, a folder out, and back: `weights.safetensors`, `vocabulary.json`, `card.json`. Never pickle.
 
-The card says how the model was made and how good it is; it also holds the SHA-256 of the weights, which is checked.
+The card says how the model was made and how good it is; it also holds the SHA-256 of the other two, which is checked.
 Weights are kept in half precision. The frozen EfficientNet is not kept: it comes with its own package.
 """
 
@@ -59,9 +59,13 @@ def save(captioner: Captioner, folder: Path | str, card: dict[str, Any]) -> None
     (folder / "card.json").unlink(missing_ok=True)
     write_whole(folder / "weights.safetensors", weights)
     captioner.vocabulary.save(folder / "vocabulary.json")
-    digest = hashlib.sha256(weights).hexdigest()
-    card = {"settings": captioner.settings, "sha256": digest, "words": len(captioner.vocabulary), **card}
-    write_whole(folder / "card.json", json.dumps(card, indent=1).encode() + b"\n")
+    facts = {
+        "settings": captioner.settings,
+        "words": len(captioner.vocabulary),
+        "sha256": sha256(folder / "weights.safetensors"),
+        "vocabulary_sha256": sha256(folder / "vocabulary.json"),
+    }
+    write_whole(folder / "card.json", json.dumps(facts | card, indent=1).encode() + b"\n")
 
 
 def load(name: Path | str) -> Captioner:
@@ -71,29 +75,26 @@ def load(name: Path | str) -> Captioner:
     """
     folder = find(name)
     facts = card(folder)
-    vocabulary = Vocabulary.load(existing(folder, "vocabulary.json"))
-    if len(vocabulary) != facts["words"]:
-        made_for = facts["words"]
-        raise ValueError(f"{folder}: the vocabulary has {len(vocabulary)} words, the weights were made for {made_for}")
-    path = existing(folder, "weights.safetensors")
-    data = path.read_bytes()
-    if hashlib.sha256(data).hexdigest() != facts["sha256"]:
-        raise ValueError(f"{path}: not the file that was saved (its SHA-256 differs from the card's); copy it again")
+    vocabulary = Vocabulary.load(unchanged(folder / "vocabulary.json", facts["vocabulary_sha256"]))
+    weights = unchanged(folder / "weights.safetensors", facts["sha256"])
     try:
         captioner = build(vocabulary=vocabulary, **facts["settings"])
-        set_weights(captioner, tensors_of(data))
-    except (SafetensorError, ValueError, TypeError) as error:
-        raise ValueError(f"{path}: {' '.join(str(error).split())}") from None
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{folder / 'card.json'}: settings of no model: {' '.join(str(error).split())}") from None
+    try:
+        set_weights(captioner, tensors_of(weights.read_bytes()))
+    except (SafetensorError, ValueError) as error:
+        raise ValueError(f"{weights}: {' '.join(str(error).split())}") from None
     return captioner.eval()
 
 
 def card(name: Path | str) -> dict[str, Any]:
     """The model card of a checkpoint. ValueError if it is missing or is no card."""
-    path = existing(find(name), "card.json")
+    path = existing(find(name) / "card.json")
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))
-        missing = {"settings", "sha256", "words"} - facts.keys()
-    except (ValueError, AttributeError):
+        missing = {"settings", "words", "sha256", "vocabulary_sha256"} - facts.keys()
+    except (ValueError, AttributeError, RecursionError):
         raise ValueError(f"{path}: not a model card") from None
     if missing or not isinstance(facts["settings"], dict):
         raise ValueError(f"{path}: not a model card of this package: no {', '.join(sorted(missing)) or 'settings'}")
@@ -101,12 +102,24 @@ def card(name: Path | str) -> dict[str, Any]:
 
 
 def find(name: Path | str) -> Path:
-    """The folder of a checkpoint: a shipped one if `name` is its bare name, else the folder so called."""
-    return SHIPPED / name if str(name) in ("scenes", "photos") else Path(name)
+    """The folder of a checkpoint: a shipped one for the string "scenes" or "photos"; a Path is always what it says."""
+    return SHIPPED / name if name in ("scenes", "photos") else Path(name)
 
 
-def existing(folder: Path, name: str) -> Path:
-    """The file in the folder, or a ValueError that says what a checkpoint is."""
-    if not (folder / name).is_file():
-        raise ValueError(f"{folder}: no {name} here; a checkpoint is a folder that `companion train` wrote")
-    return folder / name
+def existing(path: Path) -> Path:
+    """The file itself, or a ValueError that says what a checkpoint is."""
+    if not path.is_file():
+        raise ValueError(f"{path.parent}: no {path.name} here; a checkpoint is a folder that `companion train` wrote")
+    return path
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file, as 64 hexadecimal digits."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def unchanged(path: Path, digest: str) -> Path:
+    """The file itself, or a ValueError if it is missing or is not the one that was saved."""
+    if sha256(existing(path)) != digest:
+        raise ValueError(f"{path}: not the file that was saved (its SHA-256 differs from the card's); copy it again")
+    return path

@@ -12,8 +12,12 @@ Each command imports what it needs and no more, so that `companion --help` answe
 import argparse
 import io
 import json
+import os
 import sys
+from functools import partial
 from pathlib import Path
+
+FRAME = 320  # pixels: a photograph in the filmstrip has no side longer than this
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -23,7 +27,12 @@ def main(arguments: list[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):  # a name that the terminal cannot show must not end the command
             stream.reconfigure(errors="backslashreplace")
     try:
-        return options.run(options)
+        status = options.run(options)
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:  # whoever read the output, `head` for one, has enough; Python would complain once more
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except (ValueError, OSError) as error:
         return complain(error)
     except KeyboardInterrupt:
@@ -32,22 +41,28 @@ def main(arguments: list[str] | None = None) -> int:
 
 def complain(message: object) -> int:
     """One line on standard error, and the exit status 1."""
-    print("companion:", " ".join(str(message).split()), file=sys.stderr)
+    print("companion:", printable(" ".join(str(message).split())), file=sys.stderr)
     return 1
 
 
-def at_least_one(text: str) -> int:
-    """A whole number from 1."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1")
+def printable(text: object) -> str:
+    """The text on one line, with nothing in it that would garble the screen: line breaks and the like as escapes."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(text))
+
+
+def whole(text: str, least: int = 0, most: int = 10**9) -> int:
+    """A whole number from `least` to `most`."""
+    if not (text.isdecimal() and len(text) <= 10 and least <= int(text) <= most):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {least} to {most}")
     return int(text)
+
+
+at_least_one = partial(whole, least=1)
 
 
 def parser() -> argparse.ArgumentParser:
     """All commands and their options."""
-    top = argparse.ArgumentParser(
-        prog="companion", description="Attention for image captioning: caption, train, measure."
-    )
+    top = argparse.ArgumentParser(prog="companion", description="Image captioning with attention.")
     commands = top.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
     def command(name: str, run, about: str) -> argparse.ArgumentParser:
@@ -58,9 +73,7 @@ def parser() -> argparse.ArgumentParser:
     one = command("caption", caption, "Print a caption for each photograph.")
     one.add_argument("photos", nargs="+", type=Path, metavar="PHOTO")
     one.add_argument("--beam", type=at_least_one, default=5, metavar="N", help="width of the beam search (default 5)")
-    one.add_argument(
-        "--json", action="store_true", help="print one JSON object a line, with the attention of every word"
-    )
+    one.add_argument("--json", action="store_true", help="print a JSON object a line, with the attention of every word")
     one.add_argument("--attention", type=Path, metavar="OUT.png", help="draw where the model looked for each word")
     one.add_argument("--checkpoint", default="photos", metavar="DIR", help="the model (default: the one that ships)")
 
@@ -68,10 +81,8 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("what", choices=("scenes", "photos"))
     one.add_argument("--data", type=Path, metavar="DIR", help="folder of photographs and captions (for photos)")
     one.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the checkpoint goes")
-    one.add_argument(
-        "--size", choices=("tiny", "small", "base"), default="base", help="of the scenes model (default base)"
-    )
-    one.add_argument("--seed", type=int, default=0, metavar="N")
+    one.add_argument("--size", choices=("tiny", "small", "base"), default="base", help="of the scenes model")
+    one.add_argument("--seed", type=whole, default=0, metavar="N")
     one.add_argument("--resume", action="store_true", help="go on from the last finished epoch in --out")
     one.add_argument(
         "--precision",
@@ -92,7 +103,7 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--out", type=Path, required=True, metavar="DIR")
     one.add_argument("--count", type=at_least_one, required=True, metavar="N")
     one.add_argument("--split", default="train", metavar="NAME", help="train, validation, test or compositional")
-    one.add_argument("--seed", type=int, default=0, metavar="N")
+    one.add_argument("--seed", type=whole, default=0, metavar="N")
 
     command("info", info, "Print versions, weights and devices.")
     return top
@@ -102,25 +113,40 @@ def caption(options: argparse.Namespace) -> int:
     """Caption every photograph that can be read; name every other on standard error."""
     from companion import checkpoints, evaluation, photos
 
+    if options.attention:
+        new_picture(options.attention, options.photos)
     captioner = checkpoints.load(options.checkpoint)
     failed, strips = False, []
     for path in options.photos:
         try:
-            image = photos.load(path)
+            image = photos.load(path, captioner.side)
+            shown = photos.original(path) if options.attention else None
         except ValueError as error:
             failed = bool(complain(error))
             continue
         found = captioner.caption(image.unsqueeze(0), beam=options.beam)[0]
         line = json.dumps(record(path, found)) if options.json else evaluation.text(found)
-        print(line if options.json or len(options.photos) == 1 else f"{path}: {line}", flush=True)
-        if options.attention:
-            strips.append((photos.original(path), found.words, found.weights))
+        print(line if options.json or len(options.photos) == 1 else f"{printable(path)}: {line}", flush=True)
+        if shown:
+            shown.thumbnail((FRAME, FRAME))
+            strips.append((shown, found.words, found.weights))
     if strips:
         from companion import plots
         from companion.files import write_whole
 
         write_whole(options.attention, plots.png(plots.filmstrips(strips)))
     return int(failed)
+
+
+def new_picture(path: Path, inputs: list[Path]) -> None:
+    """ValueError, before any work is done, if the filmstrip cannot be written to `path` or would cost a photograph."""
+    for wrong, reason in (
+        (path.suffix.lower() != ".png" or path.is_dir(), "is not the name of a PNG file"),
+        (not path.parent.is_dir(), f"there is no folder {path.parent}"),
+        (path.resolve() in [photo.resolve() for photo in inputs], "is one of the photographs"),
+    ):
+        if wrong:
+            raise ValueError(f"{path}: {reason}; choose another --attention")
 
 
 def record(path: Path, found) -> dict:
@@ -140,11 +166,12 @@ def train(options: argparse.Namespace) -> int:
     """Train into an empty folder, or go on in one that holds an unfinished run."""
     from companion import recipes
 
+    data = needed(options.data) if options.what == "photos" else None
     own_folder(options.out, resume=options.resume)
-    if options.what == "scenes":
+    if data is None:
         recipes.train_scenes(options.out, options.seed, options.size, options.resume, options.precision)
     else:
-        recipes.train_photos(needed(options.data), options.out, options.seed, options.resume, options.precision)
+        recipes.train_photos(data, options.out, options.seed, options.resume, options.precision)
     print(f"saved in {options.out}")
     return 0
 
@@ -164,11 +191,10 @@ def own_folder(folder: Path, resume: bool = False) -> None:
     if resume:
         from companion.recipes import FILES
 
-        foreign -= set(FILES)
+        unfinished = tuple(f".{name}." for name in FILES)  # what a run that was killed left behind
+        foreign = {name for name in foreign - set(FILES) if not name.startswith(unfinished)}
     if foreign:
-        raise ValueError(
-            f"{folder}: holds {sorted(foreign)[0]} already; choose another --out (--resume goes on with a run)"
-        )
+        raise ValueError(f"{folder}: holds {min(foreign)} already; choose another --out (--resume goes on with a run)")
     folder.mkdir(parents=True, exist_ok=True)
 
 
@@ -176,13 +202,14 @@ def evaluate(options: argparse.Namespace) -> int:
     """Print the scores of a checkpoint on a split."""
     from companion import checkpoints, evaluation
 
+    data = needed(options.data) if options.what == "photos" else None
     captioner = checkpoints.load(options.checkpoint or options.what)
     if captioner.settings["data"] != options.what:
         raise ValueError(f"{options.checkpoint}: was trained on {captioner.settings['data']}, not on {options.what}")
-    if options.what == "scenes":
+    if data is None:
         scores = evaluation.evaluate_scenes(captioner, options.split or "test", options.beam)
     else:
-        scores = evaluation.evaluate_photos(captioner, needed(options.data), options.split or "dev", options.beam)
+        scores = evaluation.evaluate_photos(captioner, data, options.split or "dev", options.beam)
     if options.json:
         print(json.dumps(scores))
     else:

@@ -5,7 +5,7 @@ a look-up table in a test. No search says `<pad>`, `<start>` or `<unk>`, and eve
 word left is `<end>`. So a log-probability is that of a whole sentence, and two of them can be compared.
 """
 
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -15,6 +15,7 @@ from companion.decoders import State, Step
 from companion.vocabulary import Vocabulary
 
 
+@runtime_checkable
 class Model(Protocol):
     """What a search asks of a model."""
 
@@ -136,7 +137,8 @@ def nucleus(scores: Float[Tensor, "*batch vocab"], top_k: int, top_p: float) -> 
     probability = ordered.softmax(-1)
     before = probability.cumsum(-1) - probability  # the share held by likelier words: the first word always stays
     rank = torch.arange(scores.shape[-1], device=scores.device)
-    ordered = ordered.masked_fill((before >= top_p) | (rank >= top_k), -torch.inf)
+    share = top_p if top_p < 1 else torch.inf  # rounded, a sum may reach 1 long before the last word
+    ordered = ordered.masked_fill((before >= share) | (rank >= top_k), -torch.inf)
     return torch.empty_like(scores).scatter_(-1, order, ordered)
 
 
@@ -189,8 +191,8 @@ def extend(
     only_pad[Vocabulary.pad] = 0.0  # a finished hypothesis goes on at no cost
     scores = torch.where(ended.unsqueeze(-1), only_pad, scores)
     total = found.log_probability.unsqueeze(-1) + scores
-    ranking = total / (lengths(found) + ~ended).unsqueeze(-1) ** length_power
-    chosen = ranking.flatten(1).topk(min(width, ranking[0].numel()), dim=-1).indices
+    ranking = (total / (lengths(found) + ~ended).unsqueeze(-1) ** length_power).flatten(1)
+    chosen = ranking.topk(min(width, ranking.shape[1]), dim=-1).indices
     parents, token = chosen // scores.shape[-1], chosen % scores.shape[-1]
     rows = torch.arange(len(chosen), device=chosen.device)[:, None]
     tokens = torch.cat([found.tokens[rows, parents], token.unsqueeze(-1)], dim=-1)

@@ -48,8 +48,12 @@ class ConvEncoder(nn.Module):
         super().__init__()
         layers: list[nn.Module] = []
         for i, (before, after) in enumerate(zip((5, *widths), widths, strict=False)):
-            stride = 2 if i < 3 else 1
-            layers += [nn.Conv2d(before, after, 3, stride, padding=1, bias=False), nn.BatchNorm2d(after), nn.ReLU()]
+            kernel, stride = (4, 2) if i < 3 else (3, 1)  # an even kernel keeps each place in the middle of its pixels
+            layers += [
+                nn.Conv2d(before, after, kernel, stride, padding=1, bias=False),
+                nn.BatchNorm2d(after),
+                nn.ReLU(),
+            ]
         self.layers = nn.Sequential(*layers)
         self.channels = widths[-1]
 

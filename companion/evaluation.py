@@ -1,5 +1,6 @@
 """A captioner and a split in, scores out. Explained in chapters 13 to 16."""
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from tqdm import tqdm
 from companion import datasets, features, grounding, metrics, scenes
 from companion.batches import pictures
 from companion.captioner import Captioner
-from companion.datasets import Example
+from companion.datasets import Dataset, Example
 from companion.decoding import Caption
 from companion.scenes import Scene
 from companion.vocabulary import detokenize
@@ -66,6 +67,14 @@ def score_photos(captions: Sequence[Caption], examples: Sequence[Example]) -> di
     return metrics.score([text(caption) for caption in captions], [list(example.captions) for example in examples])
 
 
+def read(data: Path | str) -> Dataset:
+    """The data set in the folder `data`; what is wrong with its files is named on standard error, a line a fault."""
+    dataset = datasets.read(data)
+    for fault in dataset.faults:
+        print(fault, file=sys.stderr)
+    return dataset
+
+
 def evaluate_scenes(captioner: Captioner, split: str = "test", beam: int = 1, count: int = 1000) -> dict[str, float]:
     """Scores on `count` scenes of a split, and the truth on as many of the compositional one."""
     drawn, new = scenes.make(split, count), scenes.make("compositional", count)
@@ -75,7 +84,7 @@ def evaluate_scenes(captioner: Captioner, split: str = "test", beam: int = 1, co
 
 def evaluate_photos(captioner: Captioner, data: Path | str, split: str = "dev", beam: int = 5) -> dict[str, float]:
     """Scores on the photographs of a split of the data set in the folder `data`."""
-    examples = datasets.pick(datasets.read(data), split)
+    examples = datasets.pick(read(data), split)
     found: list[Caption] = []
     for first in tqdm(range(0, len(examples), 50), desc="captioning", unit="batch", leave=False):
         found += captioner.caption(pictures(examples[first : first + 50]), beam=beam)

@@ -16,6 +16,7 @@ from tqdm import tqdm
 from companion.batches import pictures
 from companion.datasets import Example
 from companion.encoders import Grid
+from companion.files import write_whole
 
 VIEWS = 2
 
@@ -35,16 +36,15 @@ def fingerprint(examples: Sequence[Example]) -> str:
 def store(encoder: nn.Module, examples: Sequence[Example], path: Path | str, batch: int = 32) -> np.ndarray:
     """Grids of all the examples' photographs, and of their mirror images, as an array mapped from the file at `path`.
 
-    Returns half precision, image view place channel. A file that is there already is used again if it was made of the
-    same photographs; otherwise it is made anew, under another name first, so that half a file is never taken for one.
-    ValueError, naming the photograph, if one cannot be read.
+    Returns half precision, image view place channel. A file that is there already is used again if it is whole and was
+    made of the same photographs; otherwise it is made anew, under another name first, so that half a file is never
+    taken for one. ValueError, naming the photograph, if one cannot be read.
     """
-    path = Path(path)
+    path, wanted = Path(path), fingerprint(examples)
     key = path.with_suffix(".sha256")
-    wanted = fingerprint(examples)
-    if path.exists() and key.exists() and key.read_text() == wanted:
-        return np.load(path, mmap_mode="r", allow_pickle=False)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    if (before := reusable(path, key, wanted)) is not None:
+        return before
+    unfinished = path.with_name(f".{path.name}.unfinished")  # if it is there, from a run that was killed: overwritten
     grids: np.memmap | None = None
     try:
         for first in tqdm(range(0, len(examples), batch), desc="looking at photographs", unit="batch"):
@@ -56,11 +56,21 @@ def store(encoder: nn.Module, examples: Sequence[Example], path: Path | str, bat
             grids[first : first + batch] = views
         assert grids is not None, "no photographs to look at"
         grids.flush()
+        key.unlink(missing_ok=True)  # before the new file comes, so that the old key never stands beside it
         os.replace(unfinished, path)
-        key.write_text(wanted)
+        write_whole(key, wanted.encode())
     finally:
         unfinished.unlink(missing_ok=True)
     return np.load(path, mmap_mode="r", allow_pickle=False)
+
+
+def reusable(path: Path, key: Path, wanted: str) -> np.ndarray | None:
+    """The array in `path` if it is whole and its key is the one that is wanted; otherwise nothing."""
+    try:
+        same = key.read_text() == wanted
+        return np.load(path, mmap_mode="r", allow_pickle=False) if same else None
+    except (OSError, ValueError, EOFError):  # missing, or damaged: made anew, either way
+        return None
 
 
 def grid(stored: np.ndarray, pictures: Tensor, views: Tensor | None = None) -> Grid:

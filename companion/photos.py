@@ -4,6 +4,7 @@ Photographs are squashed to a square, not cropped: that is how the training phot
 the edges is lost. Colour profiles are not applied. Explained in chapter 16.
 """
 
+import importlib.util
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,6 +31,26 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+
+
+# Photographs that may be shown anywhere: they come with scikit-image, in the public domain or under CC0.
+EXAMPLES = {
+    "astronaut": ("astronaut.png", "Eileen Collins. Photograph: NASA, public domain"),
+    "chelsea": ("chelsea.png", "Chelsea the cat. Photograph: Stéfan van der Walt, CC0"),
+    "coffee": ("coffee.png", "A cup of coffee. Photograph: Rachel Michetti, CC0"),
+    "rocket": ("rocket.jpg", "Falcon 9 carrying DSCOVR. Photograph: SpaceX, public domain"),
+    "camera": ("camera.png", "A photographer at work. Photograph: Lav Varshney, CC0"),
+}
+
+
+def example(name: str) -> Path:
+    """The file of one of `EXAMPLES`; `EXAMPLES[name][1]` is its credit. ValueError for any other name."""
+    if name not in EXAMPLES:
+        raise ValueError(f"there is no example called {name!r}; choose from {', '.join(EXAMPLES)}")
+    package = importlib.util.find_spec("skimage")
+    if package is None or package.origin is None:
+        raise ValueError("the example photographs come with scikit-image: pip install scikit-image")
+    return Path(package.origin).parent / "data" / EXAMPLES[name][0]
 
 
 def load(path: Path | str, size: int = 224) -> UInt8[Tensor, "channel row col"]:

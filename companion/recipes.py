@@ -4,8 +4,8 @@ The numbers stand at the top; each recipe reads from top to bottom. Explained in
 """
 
 import platform
-import time
-from collections.abc import Iterator, Sequence
+import shlex
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,14 +19,13 @@ from companion.batches import batches, caption_tensor
 from companion.captioner import Captioner, build
 from companion.datasets import Example
 from companion.files import write_whole
-from companion.training import Batch, Plan, fit
+from companion.training import Batch, Plan, fit, rounded
 from companion.vocabulary import Vocabulary
 
-SCENES = Plan(epochs=12, rate=2e-3)
-SCENES_DRAWN = 20_000
+SCENES = Plan(epochs=6, rate=2e-3, batch=32, captions=2)
+SCENES_DRAWN = 40_000
 PHOTOS = Plan(epochs=10, rate=1.5e-3, decay=0.05, smoothing=0.1)
 PHOTOS_MIN_COUNT = 4  # rarer words become <unk>
-BATCH = 32
 Precision = Literal["32-true", "bf16-mixed"]  # bfloat16 is twice as fast or more where the processor knows it
 
 FILES = (  # all that a run writes
@@ -46,31 +45,35 @@ def train_scenes(
     drawn: int = SCENES_DRAWN,
 ) -> Captioner:
     """Draw scenes, train a captioner on them from nothing, measure it on scenes it has not seen, save it in `out`."""
-    began, plan = time.perf_counter(), plan._replace(seed=seed)
+    plan = plan._replace(seed=seed)
     world, unseen = scenes.make("train", drawn), scenes.make("validation", 300)
     train = [Example(str(scene.seed), scene.image, tuple(r.text for r in scene.captions)) for scene in world]
     vocabulary = vocabulary_of(train, min_count=1)
     torch.manual_seed(seed)
     captioner = build("scenes", vocabulary, size)
-    images, tokens = evaluation.scene_images(world), caption_tensor(train, vocabulary)
+    images, tokens = evaluation.scene_images(world), caption_tensor(train, vocabulary, plan.captions)
 
     def feed(generator: torch.Generator) -> Iterator[Batch]:
-        for chosen in batches(len(train), BATCH, generator):
+        for chosen in batches(len(train), plan.batch, generator):
             yield Batch(images[chosen], trimmed(tokens[chosen]))
 
     def validate(captioner: Captioner) -> dict[str, float]:
         return evaluation.score_scenes(evaluation.caption_scenes(captioner, unseen), unseen)
 
-    log = fit(captioner, feed, steps(train), plan, out, validate, resume, Fabric(devices=1, precision=precision))
-    return finish(
-        captioner,
-        out,
-        plan,
-        precision,
-        log,
-        began,
-        {"name": "scenes", "examples": drawn, "sha256": features.fingerprint(train)},
-    )
+    log = fit(captioner, feed, steps(train, plan), plan, out, validate, resume, Fabric(devices=1, precision=precision))
+    facts = {
+        "name": "scenes",
+        "examples": drawn,
+        "sha256": features.fingerprint(train),
+        "validation": "300 other scenes",
+        "measured": "1000 scenes of the test split, and of the compositional one",
+    }
+    command = f"companion train scenes --out {shlex.quote(out.name)} --size {size}"
+
+    def measure(captioner: Captioner) -> dict[str, float]:
+        return evaluation.evaluate_scenes(captioner)
+
+    return finish(captioner, out, command, plan, precision, log, facts, measure)
 
 
 def train_photos(
@@ -85,8 +88,8 @@ def train_photos(
 
     Every photograph is also seen in the mirror, unless one of its captions says left or right.
     """
-    began, plan = time.perf_counter(), plan._replace(seed=seed)
-    dataset = datasets.read(data)
+    plan = plan._replace(seed=seed)
+    dataset = evaluation.read(data)
     train, dev = datasets.pick(dataset, "train"), datasets.pick(dataset, "dev")
     vocabulary = vocabulary_of(train, PHOTOS_MIN_COUNT)
     torch.manual_seed(seed)
@@ -95,20 +98,30 @@ def train_photos(
     stored, stored_dev = (
         features.store(captioner.encoder, e, out / f"{n}.npy") for e, n in ((train, "train"), (dev, "dev"))
     )
-    tokens = caption_tensor(train, vocabulary)
+    tokens = caption_tensor(train, vocabulary, plan.captions)
     mirrorable = torch.tensor([not any(map(flip_falsifies, example.captions)) for example in train])
 
     def feed(generator: torch.Generator) -> Iterator[Batch]:
-        for chosen in batches(len(train), BATCH, generator):
+        for chosen in batches(len(train), plan.batch, generator):
             views = (torch.rand(len(chosen), generator=generator) < 0.5) & mirrorable[chosen]
             yield Batch(features.grid(stored, chosen, views.long()), trimmed(tokens[chosen]))
 
     def validate(captioner: Captioner) -> dict[str, float]:
         return evaluation.score_photos(evaluation.caption_stored(captioner, stored_dev, beam=1), dev)
 
-    log = fit(captioner, feed, steps(train), plan, out, validate, resume, Fabric(devices=1, precision=precision))
-    facts = {"name": Path(data).name, "examples": len(train), "sha256": features.fingerprint([*train, *dev])}
-    return finish(captioner, out, plan, precision, log, began, facts)
+    log = fit(captioner, feed, steps(train, plan), plan, out, validate, resume, Fabric(devices=1, precision=precision))
+    facts = {
+        "name": data.name,
+        "examples": len(train),
+        "sha256": features.fingerprint([*train, *dev]),
+        "measured": f"dev, {len(dev)} photographs",
+    }
+    command = f"companion train photos --data {shlex.quote(data.name)} --out {shlex.quote(out.name)}"
+
+    def measure(captioner: Captioner) -> dict[str, float]:
+        return evaluation.score_photos(evaluation.caption_stored(captioner, stored_dev), dev)
+
+    return finish(captioner, out, command, plan, precision, log, facts, measure)
 
 
 def vocabulary_of(train: Sequence[Example], min_count: int) -> Vocabulary:
@@ -121,29 +134,35 @@ def trimmed(tokens: Tensor) -> Tensor:
     return tokens[..., : int((tokens != Vocabulary.pad).sum(-1).max())]
 
 
-def steps(train: Sequence[Example]) -> int:
+def steps(train: Sequence[Example], plan: Plan) -> int:
     """Batches an epoch."""
-    return -(-len(train) // BATCH)
+    return -(-len(train) // plan.batch)
 
 
 def finish(
     captioner: Captioner,
     out: Path,
+    command: str,
     plan: Plan,
     precision: Precision,
     log: list[dict[str, Any]],
-    began: float,
     data: dict[str, Any],
+    measure: Callable[[Captioner], dict[str, float]],
 ) -> Captioner:
-    """Save the checkpoint, its card and the picture of its learning; return it as it was saved, in half precision."""
+    """Round to half precision, measure, save the checkpoint, its card and the picture of its learning."""
+    checkpoints.set_weights(captioner, checkpoints.halved(checkpoints.trained_weights(captioner)))
+    captioner.eval()
     card = {
+        "command": f"{command} --seed {plan.seed} --precision {precision}",
+        "seed": plan.seed,
+        "metrics": rounded(measure(captioner)),
         "data": data,
-        "plan": plan._asdict() | {"batch": BATCH, "precision": precision},
-        "minutes": round((time.perf_counter() - began) / 60, 1),  # of this process: less than all, if it was resumed
+        "plan": plan._asdict() | {"precision": precision},
+        "minutes": round(sum(record["seconds"] for record in log) / 60, 1),  # of all epochs, resumed or not
         "machine": {"processor": platform.processor() or platform.machine(), "threads": torch.get_num_threads()},
         "versions": {"python": platform.python_version(), "torch": torch.__version__},
         "log": log,
     }
     checkpoints.save(captioner, out, card)
     write_whole(out / "learning.png", plots.png(plots.learning(log)))
-    return checkpoints.load(out)
+    return captioner

@@ -39,6 +39,8 @@ class Plan(NamedTuple):
 
     epochs: int
     rate: float  # the highest learning rate
+    batch: int = 32  # pictures a step
+    captions: int = 5  # of each picture
     decay: float = 0.01  # of the weights (AdamW)
     warm_up: float = 0.1  # share of the steps in which the rate rises
     smoothing: float = 0.0  # share of the probability given to all words alike
@@ -89,7 +91,7 @@ def fit(
 
     `batches(generator)` gives the batches of one epoch; `validate(captioner)` gives scores, which are logged and decide
     nothing. `out/training.safetensors` holds what `resume` needs: it is written after every epoch, and read at the
-    start. ValueError if it belongs to another plan.
+    start. ValueError if it is damaged or belongs to another plan, and when the loss is no longer a number.
     """
     out, fabric = Path(out), fabric or Fabric(devices=1)
     optimizer = torch.optim.AdamW(parameter_groups(captioner, plan.decay), lr=plan.rate, betas=(0.9, 0.98))
@@ -105,6 +107,8 @@ def fit(
         for i, batch in enumerate(progress):
             rate = rate_at(epoch * steps_an_epoch + i, plan.epochs * steps_an_epoch, plan)
             total += train_step(fabric, model, optimizer, batch, plan, rate)
+        if not torch.isfinite(total):  # before anything is saved, so that the last good epoch stays
+            raise ValueError(f"epoch {epoch + 1}: the loss is {float(total)}; try a rate below {plan.rate}")
         captioner.eval()
         record = {"epoch": epoch + 1, "loss": round(float(total) / steps_an_epoch, 4), **rounded(validate(captioner))}
         log.append(record | {"seconds": round(time.perf_counter() - began, 1)})
@@ -150,12 +154,16 @@ def save_training(captioner: Captioner, optimizer: Any, plan: Plan, out: Path, l
         tensors |= {f"optimizer.{i}.{k}": v for k, v in moments.items()}
     about = {"plan": json.dumps(plan), "log": json.dumps(log), "settings": json.dumps(captioner.settings)}
     out.mkdir(parents=True, exist_ok=True)
-    write_whole(out / "training.safetensors", bytes_of(tensors, metadata=about))
+    # The log first: after a stop between the two it is an epoch ahead, and resuming writes that epoch again.
     write_whole(out / "log.jsonl", "".join(json.dumps(record) + "\n" for record in log).encode())
+    write_whole(out / "training.safetensors", bytes_of(tensors, metadata=about))
 
 
 def load_training(captioner: Captioner, optimizer: Any, plan: Plan, out: Path) -> list[dict[str, Any]]:
-    """Put back what `save_training` wrote and return its log; an empty log if nothing was written yet."""
+    """Put back what `save_training` wrote and return its log; an empty log if nothing was written yet.
+
+    ValueError, naming the file, if it is damaged or of another run.
+    """
     path = out / "training.safetensors"
     if not path.exists():
         return []
@@ -163,11 +171,21 @@ def load_training(captioner: Captioner, optimizer: Any, plan: Plan, out: Path) -
         with safe_open(path, framework="pt") as file:
             about = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-        same = about["plan"] == json.dumps(plan) and about["settings"] == json.dumps(captioner.settings)
-    except (SafetensorError, KeyError) as error:
+        written = {key: json.loads(about[key]) for key in ("plan", "settings", "log")}
+    except (SafetensorError, OSError, KeyError, ValueError) as error:
         raise ValueError(f"{path}: cannot be resumed from ({error}); delete it to start again") from None
-    if not same:
-        raise ValueError(f"{path}: belongs to another run ({about['plan']}); use its settings or another --out")
+    if (written["plan"], written["settings"]) != (list(plan), captioner.settings):
+        other = f"{about['plan']}, {about['settings']}"
+        raise ValueError(f"{path}: belongs to another run ({other}); use its settings or another --out")
+    try:
+        put_back(captioner, optimizer, tensors)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}; delete it to start again") from None
+    return written["log"]
+
+
+def put_back(captioner: Captioner, optimizer: Any, tensors: dict[str, Tensor]) -> None:
+    """The tensors of `save_training`, each to where it came from. ValueError if they are not this captioner's."""
     parts: dict[str, dict[str, Tensor]] = {"model": {}, "optimizer": {}}
     for name, tensor in tensors.items():
         part, _, rest = name.partition(".")
@@ -178,4 +196,3 @@ def load_training(captioner: Captioner, optimizer: Any, plan: Plan, out: Path) -
         i, _, key = name.partition(".")
         state["state"].setdefault(int(i), {})[key] = tensor
     optimizer.load_state_dict(state)
-    return json.loads(about["log"])

@@ -1,0 +1,364 @@
+"""The laws of attention, for every function and every module, against slow loops and against PyTorch's own."""
+
+import copy
+import inspect
+import math
+
+import pytest
+import torch
+from jaxtyping import TypeCheckError
+from torch import nn
+from torch.nn import functional as F
+
+from companion import attention
+
+# Every size is another number, so that no two axes can be swapped unnoticed.
+BATCH, QUERIES, PLACES, CHANNELS, KEY_DIM, HIDDEN, VALUE_DIM, HEADS = 2, 3, 5, 4, 7, 12, 6, 4
+
+
+def draw(*shape, seed=0, dtype=torch.float64):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
+
+
+QUERY = draw(BATCH, QUERIES, CHANNELS)
+KEYS = draw(BATCH, PLACES, CHANNELS, seed=1)
+VALUES = draw(BATCH, PLACES, VALUE_DIM, seed=2)
+FEATURES = draw(BATCH, PLACES, KEY_DIM, seed=3)  # what a module attends to: keys and values alike
+MASK = torch.tensor([[[1, 1, 0, 1, 0]], [[0, 1, 1, 0, 1]]], dtype=torch.bool).repeat(1, QUERIES, 1)  # batch query place
+MASK[1, 2] = torch.tensor([True, False, False, False, True])  # one query may look elsewhere than the others
+FUNCTIONS = {
+    "dot_product": attention.dot_product,
+    "scaled_dot_product": attention.scaled_dot_product,
+    "additive": attention.additive,
+}
+
+
+def module(name):
+    torch.manual_seed(0)
+    return attention.build(name, CHANNELS, KEY_DIM, HIDDEN).double()
+
+
+def cases():
+    """Each mechanism as `(attend, keys, values)`: a function with its inputs or a module with its own."""
+    for name, function in FUNCTIONS.items():
+        yield pytest.param(function, KEYS, VALUES, id=name)
+    for name in attention.MECHANISMS:
+        yield pytest.param(module(name), FEATURES, FEATURES, id=type(module(name)).__name__)
+
+
+each_mechanism = pytest.mark.parametrize(("attend", "keys", "values"), list(cases()))
+each_module = pytest.mark.parametrize("name", attention.MECHANISMS)
+
+
+def per_head(mask, weights):
+    """A mask over batch query place as it falls on weights that may have an axis of heads."""
+    return (mask.unsqueeze(1) if weights.ndim == 4 else mask).expand_as(weights)
+
+
+# --- laws of all mechanisms ---------------------------------------------------------------------------------------
+
+
+@each_mechanism
+@pytest.mark.parametrize("mask", [None, MASK], ids=["all places", "masked"])
+def test_weights_are_not_negative_and_sum_to_one_over_the_places(attend, keys, values, mask):
+    context, weights = attend(QUERY, keys, values, mask)
+    assert context.shape == (BATCH, QUERIES, values.shape[-1])
+    assert weights.shape[-2:] == (QUERIES, PLACES)
+    assert (weights >= 0).all()
+    torch.testing.assert_close(weights.sum(-1), torch.ones_like(weights[..., 0]))
+
+
+@each_mechanism
+def test_a_masked_place_gets_exactly_zero_and_any_other_more(attend, keys, values):
+    _, weights = attend(QUERY, keys, values, MASK)
+    allowed = per_head(MASK, weights)
+    assert (weights[~allowed] == 0).all()
+    assert (weights[allowed] > 0).all()
+
+
+@each_mechanism
+def test_a_masked_place_is_as_good_as_absent(attend, keys, values):
+    hidden = torch.tensor([True, True, False, True, False])
+    context, weights = attend(QUERY, keys, values, hidden)
+    without, fewer = attend(QUERY, keys[:, hidden], values[:, hidden])
+    torch.testing.assert_close(context, without)
+    torch.testing.assert_close(weights[..., hidden], fewer)
+
+
+@pytest.mark.filterwarnings("ignore:Anomaly Detection")
+@each_mechanism
+def test_a_query_with_nothing_to_attend_to_gets_zeros_and_finite_gradients(attend, keys, values):
+    mask = MASK.clone()
+    mask[0, 1] = False
+    inputs = [x.clone().requires_grad_() for x in (QUERY, keys, values)]
+    with torch.autograd.detect_anomaly():
+        context, weights = attend(*inputs, mask)
+    assert (weights[0].select(-2, 1) == 0).all()
+    nothing = attend.out.bias if isinstance(attend, attention.MultiHeadAttention) else torch.zeros(values.shape[-1])
+    torch.testing.assert_close(context[0, 1], nothing.double())
+    with torch.autograd.detect_anomaly():  # not a NaN on the way either
+        (context.square().sum() + weights.square().sum()).backward()
+    assert all(x.grad is None or x.grad.isfinite().all() for x in inputs)
+    assert inputs[2].grad.abs().sum() > 0
+
+
+@each_mechanism
+def test_shuffling_the_places_shuffles_the_weights_and_leaves_the_context_alone(attend, keys, values):
+    order = torch.tensor([3, 0, 4, 1, 2])
+    context, weights = attend(QUERY, keys, values, MASK)
+    shuffled_context, shuffled_weights = attend(QUERY, keys[:, order], values[:, order], MASK[..., order])
+    torch.testing.assert_close(shuffled_context, context)
+    torch.testing.assert_close(shuffled_weights, weights[..., order])
+
+
+@each_mechanism
+def test_each_query_and_each_batch_is_answered_as_if_it_were_alone(attend, keys, values):
+    context, weights = attend(QUERY, keys, values, MASK)
+    for b in range(BATCH):
+        for q in range(QUERIES):
+            alone = attend(QUERY[b, q : q + 1], keys[b], values[b], MASK[b, q : q + 1])
+            torch.testing.assert_close(context[b, q], alone[0][0])
+            torch.testing.assert_close(weights[b].select(-2, q), alone[1].select(-2, 0))
+
+
+@each_mechanism
+@pytest.mark.parametrize("shape", [(PLACES,), (QUERIES, PLACES), (BATCH, 1, PLACES), (1, QUERIES, PLACES)])
+def test_a_mask_that_broadcasts_counts_as_the_whole_mask(attend, keys, values, shape):
+    small = torch.rand(shape, generator=torch.Generator().manual_seed(4)) < 0.6
+    small[..., 2] = True
+    whole = small.expand(BATCH, QUERIES, PLACES).clone()
+    for few, all_ in zip(attend(QUERY, keys, values, small), attend(QUERY, keys, values, whole), strict=True):
+        torch.testing.assert_close(few, all_)
+
+
+@each_mechanism
+def test_the_callers_tensors_are_not_written_to(attend, keys, values):
+    inputs = (QUERY.clone(), keys.clone(), values.clone(), MASK.clone())
+    attend(*inputs)
+    for after, before in zip(inputs, (QUERY, keys, values, MASK), strict=True):
+        assert torch.equal(after, before)
+
+
+@each_mechanism
+def test_gradients_are_those_of_finite_differences(attend, keys, values):
+    inputs = [x[:, :2].clone().requires_grad_() for x in (QUERY, keys, values)]
+    mask = torch.tensor([[True, False], [True, True]])
+    assert torch.autograd.gradcheck(lambda *x: attend(*x, mask), inputs)
+
+
+@each_mechanism
+def test_scores_far_apart_or_in_half_precision_stay_finite(attend, keys, values):
+    for scale, dtype in ((1e6, torch.float32), (10, torch.bfloat16), (10, torch.float16)):
+        cast = copy.deepcopy(attend).to(dtype) if isinstance(attend, nn.Module) else attend
+        context, weights = cast(*(x.to(dtype) * scale for x in (QUERY, keys, values)), MASK)
+        assert weights.dtype == dtype
+        assert context.isfinite().all()
+        assert (weights[~per_head(MASK, weights)] == 0).all()
+        torch.testing.assert_close(weights.float().sum(-1), torch.ones(weights.shape[:-1]), atol=0.02, rtol=0)
+
+
+# --- masks --------------------------------------------------------------------------------------------------------
+
+
+def test_a_masked_softmax_leaves_the_scores_and_the_mask_alone():
+    scores, mask = draw(QUERIES, PLACES), MASK[0].clone()
+    before = scores.clone()
+    attention.masked_softmax(scores, mask)
+    assert torch.equal(scores, before)
+    assert torch.equal(mask, MASK[0])
+
+
+def test_a_masked_softmax_equals_one_worked_out_by_hand():
+    scores = torch.tensor([[math.log(1.0), math.log(3.0), 50.0, math.log(4.0)]])
+    weights = attention.masked_softmax(scores, torch.tensor([True, True, False, True]))
+    torch.testing.assert_close(weights, torch.tensor([[0.125, 0.375, 0.0, 0.5]]))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.int64, torch.uint8])
+def test_a_mask_that_is_not_boolean_is_refused_with_a_hint(dtype):
+    unchecked = inspect.unwrap(attention.masked_softmax)  # as outside the tests, where shapes and types go unchecked
+    with pytest.raises(ValueError, match=r"boolean.*mask\.bool\(\)") as caught:
+        unchecked(draw(QUERIES, PLACES), torch.ones(QUERIES, PLACES, dtype=dtype))
+    assert len(str(caught.value).splitlines()) == 1
+
+
+@each_mechanism
+def test_no_mechanism_takes_a_mask_that_is_not_boolean(attend, keys, values):
+    with pytest.raises((ValueError, TypeCheckError)):
+        attend(QUERY, keys, values, MASK.double())
+
+
+# --- each against an independent witness --------------------------------------------------------------------------
+
+
+def test_dot_product_attention_equals_a_sum_over_channels_and_places():
+    context, weights = attention.dot_product(QUERY, KEYS, VALUES)
+    for b in range(BATCH):
+        for q in range(QUERIES):
+            power = [math.exp(sum(QUERY[b, q, i] * key[i] for i in range(CHANNELS))) for key in KEYS[b]]
+            expected = torch.tensor([p / sum(power) for p in power], dtype=torch.float64)
+            torch.testing.assert_close(weights[b, q], expected)
+            torch.testing.assert_close(context[b, q], (expected[:, None] * VALUES[b]).sum(0))
+
+
+@pytest.mark.parametrize("mask", [None, MASK], ids=["all places", "masked"])
+@pytest.mark.parametrize(("name", "scale"), [("dot_product", 1.0), ("scaled_dot_product", CHANNELS**-0.5)])
+def test_dot_products_equal_pytorchs_attention(name, scale, mask):
+    theirs = F.scaled_dot_product_attention(QUERY, KEYS, VALUES, mask, scale=scale)
+    torch.testing.assert_close(FUNCTIONS[name](QUERY, KEYS, VALUES, mask)[0], theirs)
+
+
+def test_scaling_keeps_the_variance_of_a_score_at_one():
+    q, k = draw(400, 256), draw(300, 256, seed=1)
+    _, weights = attention.scaled_dot_product(q, k, k)
+    scores = weights.log() - weights.log().mean(-1, keepdim=True)  # up to a constant a row
+    assert scores.var().item() == pytest.approx(1.0, abs=0.05)
+
+
+def test_additive_attention_equals_a_slow_double_loop():
+    w_q, w_k, v = draw(HIDDEN, CHANNELS, seed=5), draw(HIDDEN, KEY_DIM, seed=6), draw(HIDDEN, seed=7)
+    context, weights = attention.additive(QUERY, FEATURES, VALUES, query_weight=w_q, key_weight=w_k, vector=v)
+    for b in range(BATCH):
+        for q in range(QUERIES):
+            scores = torch.stack([v.dot(torch.tanh(w_q.mv(QUERY[b, q]) + w_k.mv(key))) for key in FEATURES[b]])
+            expected = scores.exp() / scores.exp().sum()
+            torch.testing.assert_close(weights[b, q], expected)
+            torch.testing.assert_close(context[b, q], VALUES[b].T.mv(expected))
+
+
+def test_additive_attention_without_weights_adds_query_and_key_as_they_are():
+    same, ones = torch.eye(CHANNELS, dtype=torch.float64), torch.ones(CHANNELS, dtype=torch.float64)
+    plain = attention.additive(QUERY, KEYS, VALUES)
+    spelt = attention.additive(QUERY, KEYS, VALUES, query_weight=same, key_weight=same, vector=ones)
+    torch.testing.assert_close(plain, spelt)
+
+
+def test_the_modules_are_the_functions_on_projected_queries_and_keys():
+    for name, function in (("dot", attention.dot_product), ("scaled_dot", attention.scaled_dot_product)):
+        made = module(name)
+        q, k = QUERY @ made.query.weight.T, FEATURES @ made.key.weight.T
+        torch.testing.assert_close(made(QUERY, FEATURES, FEATURES, MASK), function(q, k, FEATURES, MASK))
+    made = module("additive")
+    weights = {"query_weight": made.query.weight, "key_weight": made.key.weight, "vector": made.vector}
+    expected = attention.additive(QUERY, FEATURES, FEATURES, MASK, **weights)
+    torch.testing.assert_close(made(QUERY, FEATURES, FEATURES, MASK), expected)
+
+
+def test_mean_pooling_is_the_mean_of_the_places_that_are_allowed():
+    context, _ = module("mean")(QUERY, FEATURES, FEATURES)
+    torch.testing.assert_close(context, FEATURES.mean(1, keepdim=True).expand_as(context))
+    context, _ = module("mean")(QUERY, FEATURES, FEATURES, MASK)
+    torch.testing.assert_close(context[1, 2], (FEATURES[1, 0] + FEATURES[1, 4]) / 2)
+
+
+@pytest.mark.parametrize("mask", [None, MASK], ids=["all places", "masked"])
+def test_multi_head_attention_equals_pytorchs_on_the_same_weights(mask):
+    theirs = nn.MultiheadAttention(HIDDEN, 3, batch_first=True, dtype=torch.float64)
+    ours = attention.MultiHeadAttention(HIDDEN, HIDDEN, HIDDEN, heads=3).double()
+    nn.init.normal_(theirs.in_proj_bias)
+    parts = theirs.in_proj_weight.chunk(3), theirs.in_proj_bias.chunk(3)
+    for layer, weight, bias in zip((ours.query, ours.key, ours.value), *parts, strict=True):
+        layer.load_state_dict({"weight": weight, "bias": bias})
+    ours.out.load_state_dict(theirs.out_proj.state_dict())
+    q, k, v = draw(BATCH, QUERIES, HIDDEN), draw(BATCH, PLACES, HIDDEN, seed=1), draw(BATCH, PLACES, HIDDEN, seed=2)
+    context, weights = ours(q, k, v, mask)
+    forbidden = None if mask is None else ~mask.repeat_interleave(3, 0)  # theirs is True where one may not look
+    expected = theirs(q, k, v, attn_mask=forbidden, average_attn_weights=False)
+    torch.testing.assert_close(context, expected[0])
+    torch.testing.assert_close(weights, expected[1])
+
+
+def test_multi_head_attention_equals_a_loop_over_its_heads():
+    made, contexts = module("multi_head"), []
+    for layer in (made.query, made.key, made.value):
+        nn.init.zeros_(layer.bias)
+    for q, k, v in zip(*(layer.weight.chunk(HEADS) for layer in (made.query, made.key, made.value)), strict=True):
+        rows = [F.linear(x, w) for x, w in ((QUERY, q), (FEATURES, k), (FEATURES, v))]
+        contexts.append(F.scaled_dot_product_attention(*rows))
+    torch.testing.assert_close(made(QUERY, FEATURES, FEATURES)[0], made.out(torch.cat(contexts, -1)))
+
+
+@pytest.mark.parametrize("mask", [None, MASK[0], MASK, MASK & False], ids=["none", "query place", "batched", "nothing"])
+def test_the_fused_kernel_gives_the_same_context(mask):
+    made = module("multi_head")
+    prepared = made.prepare(FEATURES, FEATURES)
+    torch.testing.assert_close(made.fused(QUERY, *prepared, mask), made.attend(QUERY, *prepared, mask)[0])
+
+
+def test_a_batch_as_large_as_the_number_of_heads_does_not_lend_its_mask_to_the_heads():
+    made, query, features = module("multi_head"), draw(HEADS, QUERIES, CHANNELS), draw(HEADS, PLACES, KEY_DIM)
+    mask = torch.eye(HEADS, PLACES, dtype=torch.bool)[:, None]  # picture i may look at place i alone
+    _, weights = made(query, features, features, mask)
+    assert torch.equal(weights, mask[:, None].double().expand_as(weights))
+
+
+# --- modules ------------------------------------------------------------------------------------------------------
+
+
+@each_module
+def test_preparing_once_and_attending_per_word_equals_doing_both(name):
+    made = module(name)
+    prepared = made.prepare(FEATURES, FEATURES)
+    context, weights = made(QUERY, FEATURES, FEATURES, MASK)
+    for q in range(QUERIES):
+        one = made.attend(QUERY[:, q : q + 1], *prepared, MASK[:, q : q + 1])
+        torch.testing.assert_close(one[0], context[:, q : q + 1])
+        torch.testing.assert_close(one[1], weights[..., q : q + 1, :])
+
+
+@pytest.mark.parametrize("name", [name for name in attention.MECHANISMS if name != "mean"])
+def test_every_matrix_that_shapes_the_context_learns(name):
+    made = module(name)
+    made(QUERY, FEATURES, FEATURES)[0].square().sum().backward()
+    still = {key for key, x in made.named_parameters() if x.grad is None or x.grad.abs().max() < 1e-9}
+    assert still <= {"key.bias"}  # it lifts all scores of a query alike
+
+
+def test_an_unknown_name_is_refused_and_the_choices_are_listed():
+    with pytest.raises(ValueError, match="'dott'") as caught:
+        attention.build("dott", CHANNELS, KEY_DIM, HIDDEN)
+    assert all(name in str(caught.value) for name in attention.MECHANISMS)
+
+
+def test_heads_that_do_not_divide_the_hidden_units_are_refused():
+    with pytest.raises(ValueError, match=r"10 hidden units .* 4 heads"):
+        attention.MultiHeadAttention(CHANNELS, KEY_DIM, 10, heads=4)
+
+
+# --- shapes: what must pass, and beside it what must be refused ---------------------------------------------------
+
+SHAPES = {
+    "a batch": ([(2, 3, 4), (2, 5, 4), (2, 5, 6)], True),
+    "no batch": ([(3, 4), (5, 4), (5, 6)], True),
+    "two batch axes": ([(2, 7, 3, 4), (2, 7, 5, 4), (2, 7, 5, 6)], True),
+    "one query, one place": ([(1, 4), (1, 4), (1, 6)], True),
+    "no axis of queries": ([(4,), (5, 4), (5, 6)], False),
+    "other channels in the keys": ([(3, 4), (5, 3), (5, 6)], False),
+    "other places in the values": ([(3, 4), (5, 4), (7, 6)], False),
+    "keys the wrong way round": ([(3, 4), (4, 5), (5, 6)], False),
+    "other batches": ([(2, 3, 4), (7, 5, 4), (7, 5, 6)], False),
+    "a batch of one": ([(2, 3, 4), (1, 5, 4), (1, 5, 6)], False),
+    "a batch in the query alone": ([(2, 3, 4), (5, 4), (5, 6)], False),
+}
+
+
+@pytest.mark.parametrize("function", FUNCTIONS.values(), ids=FUNCTIONS)
+@pytest.mark.parametrize(("shapes", "passes"), SHAPES.values(), ids=SHAPES)
+def test_shapes(function, shapes, passes):
+    inputs = [torch.ones(shape) for shape in shapes]
+    if passes:
+        context, weights = function(*inputs)
+        assert (context.shape, weights.shape) == ((*shapes[0][:-1], shapes[2][-1]), (*shapes[0][:-1], shapes[2][-2]))
+    elif function is attention.additive and shapes[1][-1] != shapes[0][-1]:
+        with pytest.raises((TypeCheckError, RuntimeError)):  # its matrices make them equal; here there are none
+            function(*inputs)
+    else:
+        with pytest.raises(TypeCheckError):
+            function(*inputs)
+
+
+@pytest.mark.parametrize("shape", [(PLACES + 1,), (PLACES, QUERIES), (BATCH + 1, QUERIES, PLACES)])
+@each_mechanism
+def test_a_mask_of_another_shape_is_refused(attend, keys, values, shape):
+    with pytest.raises((TypeCheckError, RuntimeError)):
+        attend(QUERY, keys, values, torch.ones(shape, dtype=torch.bool))
