@@ -83,30 +83,39 @@ class Attention(nn.Module):
     """
 
     def prepare(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Keys and values as `attend` wants them."""
+        """Keys (batch place channel) and values (batch place value) as `attend` wants them."""
         return keys, values
 
     def attend(self, query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Context and weights of queries over prepared keys and values."""
+        """Context (batch query value) and weights (batch query place) of queries over prepared keys and values."""
         raise TypeError("Attention is what the mechanisms share; choose one of them")
 
     def forward(self, query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Prepare, then attend."""
         return self.attend(query, *self.prepare(keys, values), mask)
 
 
 class MeanPooling(Attention):
-    """No attention: every place weighs the same. The baseline that the mechanisms have to beat."""
+    """No attention: every place weighs the same. The baseline that the mechanisms have to beat.
+
+    The sizes are taken, like by the others, and not needed.
+    """
 
     def __init__(self, query_dim: int, key_dim: int, hidden_dim: int):
         super().__init__()
 
     def attend(self, query: Query, keys: Tensor, values: Values, mask: Mask = None) -> Attended:
+        """The mean of the values that the mask leaves, whatever the query."""
         scores = query.new_zeros(*query.shape[:-1], values.shape[-2])
         return weighted_average(scores, values, mask)
 
 
 class DotProductAttention(Attention):
-    """`dot_product` between a projected query and projected keys: `score = (W_q q) . (W_k k)`."""
+    """`dot_product` between a projected query and projected keys: `score = (W_q q) . (W_k k)`.
+
+    `query_dim` and `key_dim` are the channels of what comes in, `hidden_dim` those that are compared. Values pass
+    unchanged.
+    """
 
     function = staticmethod(dot_product)
 
@@ -116,9 +125,11 @@ class DotProductAttention(Attention):
         self.key = nn.Linear(key_dim, hidden_dim, bias=False)
 
     def prepare(self, keys: Keys, values: Values) -> tuple[Tensor, Tensor]:
+        """Projected keys (batch place hidden); the values as they are."""
         return self.key(keys), values
 
     def attend(self, query: Tensor, keys: Tensor, values: Tensor, mask: Mask = None) -> tuple[Tensor, Tensor]:
+        """Context (batch query value) and weights (batch query place)."""
         return self.function(self.query(query), keys, values, mask)
 
 
@@ -136,6 +147,7 @@ class AdditiveAttention(DotProductAttention):
         self.vector = nn.Parameter(torch.randn(hidden_dim) / math.sqrt(hidden_dim))
 
     def attend(self, query: Tensor, keys: Tensor, values: Tensor, mask: Mask = None) -> tuple[Tensor, Tensor]:
+        """Context (batch query value) and weights (batch query place)."""
         return additive(self.query(query), keys, values, mask, vector=self.vector)
 
 
@@ -167,9 +179,11 @@ class MultiHeadAttention(Attention):
         return rearrange(x, "... place (head channel) -> ... head place channel", head=self.heads)
 
     def prepare(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys and values of every head: batch head place channel."""
         return self.split(self.key(keys)), self.split(self.value(values))
 
     def attend(self, query: Tensor, keys: Tensor, values: Tensor, mask: Mask = None) -> tuple[Tensor, Tensor]:
+        """Context (batch query key_dim) and weights (batch head query place)."""
         heads, weights = scaled_dot_product(self.split(self.query(query)), keys, values, for_every_head(mask))
         return self.join(heads), weights
 

@@ -94,6 +94,7 @@ class Collector:
         self._namesakes: dict[str, list[str]] = {}  # file name without folder -> pictures in a split
 
     def fault(self, where: str, what: str, done: str = "left out") -> None:
+        """Note what was wrong, where, and what was done about it."""
         self.faults.append(f"{where}: {what}; {done}")
 
     def caption(self, name: str, text: str, where: str) -> None:

@@ -63,7 +63,7 @@ def tied(embed: nn.Embedding) -> nn.Linear:
 class LSTMDecoder(nn.Module):
     """The decoder of Show, Attend and Tell (Xu et al. 2015, section 3.1.2), with any attention.
 
-    With E y the embedded word, h the hidden state, and z the context that attention returns for the query h:
+    With E y the embedded word times a learnt scale, h the hidden state, z the context of attention for the query h:
 
         z' = sigmoid(W h + b) * z                       the gate (section 4.2.1); here one value per channel
         h, c = LSTM([E y, z'], h, c)                    equations 1 to 3
@@ -77,6 +77,9 @@ class LSTMDecoder(nn.Module):
         self.gate = nn.Linear(hidden, hidden)
         self.first = nn.Linear(hidden, 2 * hidden)
         self.embed = nn.Embedding(vocab, hidden)
+        # How loud a word is beside what attention brings. Large from the start, it would drown, in the matrix that both
+        # share, what the output has to learn: scenes then take three times as many steps.
+        self.scale = nn.Parameter(torch.ones(()))
         self.cell = nn.LSTMCell(2 * hidden, hidden)
         self.from_hidden = nn.Linear(hidden, hidden)
         self.from_context = nn.Linear(hidden, hidden, bias=False)
@@ -90,8 +93,8 @@ class LSTMDecoder(nn.Module):
         return State(self.attention.prepare(values, values), (hidden, cell))
 
     def look_up(self, tokens: Int[Tensor, "batch beam *word"]) -> Float[Tensor, "batch beam *word hidden"]:
-        """Embedded words, of variance one at the start of training."""
-        return self.dropout(self.embed(tokens) * self.embed.embedding_dim**0.5)
+        """Embedded words, times a learnt scale."""
+        return self.dropout(self.embed(tokens) * self.scale)
 
     def advance(self, embedded: Float[Tensor, "batch beam hidden"], state: State) -> tuple[Tensor, Tensor, State]:
         """One word: what the deep output layer needs, the weights, the next state."""

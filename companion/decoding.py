@@ -19,9 +19,11 @@ from companion.vocabulary import Vocabulary
 class Model(Protocol):
     """What a search asks of a model."""
 
-    def start(self, source: Any) -> State: ...
+    def start(self, source: Any) -> State:
+        """One hypothesis a picture, before its first word."""
 
-    def step(self, tokens: Tensor, state: State) -> Step: ...
+    def step(self, tokens: Tensor, state: State) -> Step:
+        """What may come after `tokens` (batch beam)."""
 
 
 class Caption(NamedTuple):
@@ -206,6 +208,7 @@ def lengths(found: Found) -> Int[Tensor, "batch beam"]:
 
 
 def has_ended(found: Found) -> Bool[Tensor, "batch beam"]:
+    """Hypotheses that are whole sentences."""
     return (found.tokens == Vocabulary.end).any(-1)
 
 

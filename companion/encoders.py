@@ -67,6 +67,7 @@ class SameConv(nn.Conv2d):
     """A convolution padded as TensorFlow's "SAME": with stride 2 on even sizes the odd pixel goes right and below."""
 
     def forward(self, x: Tensor) -> Tensor:
+        """batch channel row col to the same, rows and cols divided by the stride and rounded up."""
         kernel, stride = self.kernel_size[0], self.stride[0]
         padding = []
         for size in (x.shape[-1], x.shape[-2]):  # F.pad counts from the last axis
@@ -93,6 +94,7 @@ class MobileBlock(nn.Sequential):
         self.residual = stride == 1 and before == after
 
     def forward(self, x: Tensor) -> Tensor:
+        """batch channel row col to the same, with `after` channels."""
         return x + super().forward(x) if self.residual else super().forward(x)
 
 

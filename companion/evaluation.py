@@ -51,14 +51,12 @@ def score_scenes(captions: Sequence[Caption], drawn: Sequence[Scene]) -> dict[st
     }
 
 
-def caption_stored(
-    captioner: Captioner, stored: np.ndarray, beam: int = 5, length_power: float = 0.0, batch: int = 100
-) -> list[Caption]:
+def caption_stored(captioner: Captioner, stored: np.ndarray, beam: int = 5, batch: int = 100) -> list[Caption]:
     """A caption for every photograph whose grid is stored."""
     return [
         caption
         for part in torch.arange(len(stored)).split(batch)
-        for caption in captioner.caption(features.grid(stored, part), beam=beam, length_power=length_power)
+        for caption in captioner.caption(features.grid(stored, part), beam=beam)
     ]
 
 
@@ -75,7 +73,7 @@ def read(data: Path | str) -> Dataset:
     return dataset
 
 
-def evaluate_scenes(captioner: Captioner, split: str = "test", beam: int = 1, count: int = 1000) -> dict[str, float]:
+def evaluate_scenes(captioner: Captioner, split: str = "test", beam: int = 5, count: int = 1000) -> dict[str, float]:
     """Scores on `count` scenes of a split, and the truth on as many of the compositional one."""
     drawn, new = scenes.make(split, count), scenes.make("compositional", count)
     scores = score_scenes(caption_scenes(captioner, drawn, beam), drawn)

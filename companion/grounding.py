@@ -88,10 +88,12 @@ class Looked(Protocol):
     """A caption with its maps; `decoding.Caption` is one, laid out by the captioner."""
 
     @property
-    def words(self) -> tuple[str, ...]: ...
+    def words(self) -> tuple[str, ...]:
+        """The words said."""
 
     @property
-    def weights(self) -> Tensor: ...  # word row col
+    def weights(self) -> Tensor:
+        """Where the model looked: word row col."""
 
 
 class Tally(NamedTuple):

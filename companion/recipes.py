@@ -22,8 +22,8 @@ from companion.files import write_whole
 from companion.training import Batch, Plan, fit, rounded
 from companion.vocabulary import Vocabulary
 
-SCENES = Plan(epochs=6, rate=2e-3, batch=32, captions=2)
-SCENES_DRAWN = 40_000
+SCENES = Plan(epochs=6, rate=3e-3, batch=32, captions=2)
+SCENES_DRAWN = 32_000
 PHOTOS = Plan(epochs=10, rate=1.5e-3, decay=0.05, smoothing=0.1)
 PHOTOS_MIN_COUNT = 4  # rarer words become <unk>
 Precision = Literal["32-true", "bf16-mixed"]  # bfloat16 is twice as fast or more where the processor knows it

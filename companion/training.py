@@ -119,7 +119,7 @@ def fit(
 
 def train_step(fabric: Fabric, model: nn.Module, optimizer: Any, batch: Batch, plan: Plan, rate: float) -> Tensor:
     """One step down the gradient of the batch's loss; returns the loss."""
-    source, tokens = batch
+    source, tokens = fabric.to_device(batch)
     targets = tokens[..., 1:]
     step = model(source, tokens[..., :-1])
     loss = caption_loss(step.logits, targets, plan.smoothing)
@@ -144,6 +144,7 @@ def parameter_groups(captioner: Captioner, decay: float) -> list[dict[str, Any]]
 
 
 def rounded(scores: dict[str, float]) -> dict[str, float]:
+    """Scores to four places, as the log and the card show them."""
     return {k: round(float(v), 4) for k, v in scores.items()}
 
 

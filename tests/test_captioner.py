@@ -7,7 +7,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from companion import captioner, decoding
 from companion.attention import MECHANISMS, MultiHeadAttention
-from companion.captioner import Captioner
+from companion.captioner import LENGTH_POWER, Captioner
 from companion.decoders import LSTMDecoder, TransformerDecoder
 from companion.encoders import ConvEncoder, EfficientNetLite0
 from companion.vocabulary import Vocabulary
@@ -55,7 +55,7 @@ def test_each_word_has_weights_over_rows_and_columns_that_sum_to_one(tiny):
 
 def test_the_rows_of_the_weights_are_the_rows_of_the_picture(tiny):
     grid = tiny.look(IMAGES)
-    flat = decoding.beam(tiny.decoder, grid, VOCABULARY, 5, 6)
+    flat = decoding.beam(tiny.decoder, grid, VOCABULARY, 5, 6, LENGTH_POWER)
     for laid_out, line in zip(tiny.caption(IMAGES, max_words=6), flat, strict=True):
         for row in range(4):
             for col in range(6):

@@ -418,7 +418,7 @@ def python(code, folder, **environment):
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
 
@@ -446,10 +446,11 @@ from pathlib import Path
 def refuse(*_, **__):
     raise AssertionError("a socket was opened")
 
-from companion import checkpoints, cli, recipes
+from companion import checkpoints, cli, evaluation, recipes
 from companion.training import Plan
 checkpoints.SHIPPED = Path(SHIPS)
 recipes.train_scenes = functools.partial(recipes.train_scenes, plan=Plan(epochs=1, rate=1e-3), drawn=20)
+evaluation.evaluate_scenes = functools.partial(evaluation.evaluate_scenes, count=5)
 socket.socket = socket.create_connection = socket.getaddrinfo = refuse
 for line in COMMANDS:
     status = cli.main(line)
@@ -495,7 +496,7 @@ def test_a_reader_who_has_enough_is_no_error(tmp_path):
     command = [sys.executable, "-m", "companion.cli", "scenes", "--out", str(tmp_path / "out"), "--count", "1"]
     buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     done = subprocess.run(
-        command, env=buffered, stdout=writer, stderr=subprocess.PIPE, text=True, timeout=120, check=False
+        command, env=buffered, stdout=writer, stderr=subprocess.PIPE, text=True, timeout=300, check=False
     )
     writer.close()
     assert done.returncode == 1
@@ -506,7 +507,7 @@ def test_a_reader_who_has_enough_is_no_error(tmp_path):
 def test_a_terminal_that_cannot_show_a_letter_is_no_error(tmp_path):
     command = [sys.executable, "-m", "companion.cli", "scenes", "--out", str(tmp_path / "naïve 犬"), "--count", "1"]
     environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0
     assert done.stdout == f"1 scenes in {tmp_path}/na\\xefve \\u72ac\n"
     assert (tmp_path / "naïve 犬" / "captions.json").is_file()

@@ -246,6 +246,8 @@ def test_the_weights_of_several_heads_are_their_mean():
 
 def test_one_step_is_the_equations_of_the_docstring_worked_out_one_by_one():
     decoder, (grid, tokens) = make("additive"), inputs()
+    with torch.no_grad():
+        decoder.scale.fill_(1.7)  # it starts at one, which would hide whether it is used
     p = decoder.state_dict()
     normed = [F.layer_norm(place, (CHANNELS,)) for place in grid.features[1]]
     a = torch.stack([F.relu(p["adapt.1.weight"] @ place + p["adapt.1.bias"]) for place in normed])
@@ -253,7 +255,7 @@ def test_one_step_is_the_equations_of_the_docstring_worked_out_one_by_one():
     w_q, w_k, v = p["attention.query.weight"], p["attention.key.weight"], p["attention.vector"]
     alpha = torch.stack([v @ torch.tanh(w_q @ h + w_k @ place) for place in a]).softmax(0)
     z = torch.sigmoid(p["gate.weight"] @ h + p["gate.bias"]) * (alpha @ a)
-    word = p["embed.weight"][tokens[1, 2, 0]] * math.sqrt(HIDDEN)
+    word = p["embed.weight"][tokens[1, 2, 0]] * p["scale"]
     gates = p["cell.weight_ih"] @ torch.cat([word, z]) + p["cell.bias_ih"] + p["cell.weight_hh"] @ h + p["cell.bias_hh"]
     i, f, g, o = gates.split(HIDDEN)
     c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)

@@ -3,6 +3,7 @@
 import io
 
 import matplotlib
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
@@ -12,7 +13,6 @@ from PIL import Image
 matplotlib.use("agg")
 from companion import plots
 
-plt = plots.plt
 ROWS, COLS = 12, 20
 PICTURE = np.random.default_rng(0).integers(0, 256, (ROWS, COLS, 3), dtype=np.uint8)
 ODD = "$x$ <b>_y_</b> \\frac"  # what other programs might take for markup

@@ -17,7 +17,7 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", README, re.S | re.M)
 
 
-@pytest.fixture()
+@pytest.fixture
 def with_photographs(tmp_path, monkeypatch):
     """A folder that holds the example photographs, as the current one."""
     for name in photos.EXAMPLES:

@@ -73,6 +73,7 @@ class Writer:
         return [("an" if words[0][0] in "aeiou" else "a", ()), *said]
 
     def verb(self, members: Group) -> Said:
+        """Is, or are."""
         return _plain("is" if len(members) == 1 else "are")
 
     def opening(self, members: Group) -> Said:
@@ -85,6 +86,7 @@ class Writer:
         return _plain(" ".join(OPENINGS[0 if roll < 0.9 else 1]))
 
     def link(self, relation: str) -> Said:
+        """A phrase for the relation, the usual one every other time."""
         usual, *rarer = RELATION_PHRASES[relation]
         return _plain(usual if self.dice.chance(0.5) else self.dice.pick(rarer))
 
