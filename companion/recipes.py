@@ -13,7 +13,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from companion import checkpoints, datasets, evaluation, features, plots, scenes
+from companion import checkpoints, datasets, evaluation, features, metrics, plots, scenes
 from companion.augment import flip_falsifies
 from companion.batches import batches, caption_tensor
 from companion.captioner import Captioner, build
@@ -22,7 +22,7 @@ from companion.files import write_whole
 from companion.training import Batch, Plan, fit, rounded
 from companion.vocabulary import Vocabulary
 
-SCENES = Plan(epochs=6, rate=3e-3, batch=32, captions=2)
+SCENES = Plan(epochs=6, rate=3e-3, batch=32, captions=2, judged=1, judged_rate=2e-4)
 SCENES_DRAWN = 32_000
 PHOTOS = Plan(epochs=10, rate=1.5e-3, decay=0.05, smoothing=0.1)
 PHOTOS_MIN_COUNT = 4  # rarer words become <unk>
@@ -55,12 +55,22 @@ def train_scenes(
 
     def feed(generator: torch.Generator) -> Iterator[Batch]:
         for chosen in batches(len(train), plan.batch, generator):
-            yield Batch(images[chosen], trimmed(tokens[chosen]))
+            yield Batch(images[chosen], trimmed(tokens[chosen]), chosen)
 
     def validate(captioner: Captioner) -> dict[str, float]:
         return evaluation.score_scenes(evaluation.caption_scenes(captioner, unseen), unseen)
 
-    log = fit(captioner, feed, steps(train, plan), plan, out, validate, resume, Fabric(devices=1, precision=precision))
+    references = metrics.References([example.captions for example in train])
+
+    def judge(pictures: Sequence[int], captions: Sequence[Sequence[str]]) -> list[list[float]]:
+        return [
+            [scenes.is_exact(line, world[i]) + likeness / 10 for line, likeness in zip(several, alike, strict=True)]
+            for i, several in zip(pictures, captions, strict=True)
+            for alike in [metrics.cider_d_each(several, references.take([i] * len(several)))]
+        ]
+
+    fabric = Fabric(devices=1, precision=precision)
+    log = fit(captioner, feed, steps(train, plan), plan, out, validate, resume, fabric, judge)
     facts = {
         "name": "scenes",
         "examples": drawn,
@@ -104,7 +114,7 @@ def train_photos(
     def feed(generator: torch.Generator) -> Iterator[Batch]:
         for chosen in batches(len(train), plan.batch, generator):
             views = (torch.rand(len(chosen), generator=generator) < 0.5) & mirrorable[chosen]
-            yield Batch(features.grid(stored, chosen, views.long()), trimmed(tokens[chosen]))
+            yield Batch(features.grid(stored, chosen, views.long()), trimmed(tokens[chosen]), chosen)
 
     def validate(captioner: Captioner) -> dict[str, float]:
         return evaluation.score_photos(evaluation.caption_stored(captioner, stored_dev, beam=1), dev)

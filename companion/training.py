@@ -24,6 +24,7 @@ from companion.captioner import Captioner
 from companion.checkpoints import set_weights, trained_weights
 from companion.encoders import Grid, Images
 from companion.files import write_whole
+from companion.rewards import Judge, self_critical_loss
 from companion.vocabulary import Vocabulary
 
 
@@ -32,6 +33,7 @@ class Batch(NamedTuple):
 
     source: Images | Grid  # images, or their grids when a frozen encoder has looked before
     tokens: Int[Tensor, "batch beam word"]
+    pictures: Int[Tensor, "batch"] | None = None  # their numbers in the training set, for a judge
 
 
 class Plan(NamedTuple):
@@ -47,6 +49,8 @@ class Plan(NamedTuple):
     doubly: float = 0.0  # weight of the doubly stochastic term
     clip: float = 5.0  # longest gradient
     seed: int = 0
+    judged: int = 0  # epochs after the others in which the model learns from a judge of its own captions
+    judged_rate: float = 1e-4
 
 
 def caption_loss(
@@ -86,27 +90,39 @@ def fit(
     validate: Callable[[Captioner], dict[str, float]],
     resume: bool = False,
     fabric: Fabric | None = None,
+    judge: Judge | None = None,
 ) -> list[dict[str, Any]]:
     """Train `captioner` in place and return the log: a record an epoch, also written to `out/log.jsonl`.
 
     `batches(generator)` gives the batches of one epoch; `validate(captioner)` gives scores, which are logged and decide
-    nothing. `out/training.safetensors` holds what `resume` needs: it is written after every epoch, and read at the
-    start. ValueError if it is damaged or belongs to another plan, and when the loss is no longer a number.
+    nothing. In the epochs of `plan.judged` the `judge` of the model's own captions takes the place of the references;
+    the loss logged there says how far the model moved, not how good it is. `out/training.safetensors` holds what
+    `resume` needs: it is written after every epoch, and read at the start. ValueError if it is damaged or belongs to
+    another plan, and when the loss is no longer a number.
     """
+    assert judge or not plan.judged, "a plan with judged epochs needs a judge"
     out, fabric = Path(out), fabric or Fabric(devices=1)
     optimizer = torch.optim.AdamW(parameter_groups(captioner, plan.decay), lr=plan.rate, betas=(0.9, 0.98))
     log = load_training(captioner, optimizer, plan, out) if resume else []
     model, optimizer = fabric.setup(captioner, optimizer)
-    for epoch in range(len(log), plan.epochs):
+    for epoch in range(len(log), plan.epochs + plan.judged):
+        judged = epoch >= plan.epochs
         began = time.perf_counter()
         torch.manual_seed(plan.seed * 10_000 + epoch)
         generator = torch.Generator().manual_seed(plan.seed * 10_000 + epoch)
-        captioner.train()
+        captioner.train(not judged)
         total = torch.zeros(())
         progress = tqdm(batches(generator), total=steps_an_epoch, desc=f"epoch {epoch + 1}", unit="step", leave=False)
         for i, batch in enumerate(progress):
-            rate = rate_at(epoch * steps_an_epoch + i, plan.epochs * steps_an_epoch, plan)
-            total += train_step(fabric, model, optimizer, batch, plan, rate)
+            batch = fabric.to_device(batch)
+            if judged and judge:
+                with fabric.autocast():
+                    loss = self_critical_loss(model, captioner, batch.source, batch.pictures, judge)
+                rate = plan.judged_rate
+            else:
+                loss = cross_entropy(model, batch, plan)
+                rate = rate_at(epoch * steps_an_epoch + i, plan.epochs * steps_an_epoch, plan)
+            total += train_step(fabric, model, optimizer, loss, plan.clip, rate)
         if not torch.isfinite(total):  # before anything is saved, so that the last good epoch stays
             raise ValueError(f"epoch {epoch + 1}: the loss is {float(total)}; try a rate below {plan.rate}")
         captioner.eval()
@@ -117,19 +133,21 @@ def fit(
     return log
 
 
-def train_step(fabric: Fabric, model: nn.Module, optimizer: Any, batch: Batch, plan: Plan, rate: float) -> Tensor:
-    """One step down the gradient of the batch's loss; returns the loss."""
-    source, tokens = fabric.to_device(batch)
-    targets = tokens[..., 1:]
-    step = model(source, tokens[..., :-1])
+def cross_entropy(model: nn.Module, batch: Batch, plan: Plan) -> Tensor:
+    """The loss of a batch under teacher forcing, with the doubly stochastic term if the plan has one."""
+    targets = batch.tokens[..., 1:]
+    step = model(batch.source, batch.tokens[..., :-1])
     loss = caption_loss(step.logits, targets, plan.smoothing)
-    if plan.doubly:
-        loss = loss + plan.doubly * doubly_stochastic(step.weights, targets)
+    return loss + plan.doubly * doubly_stochastic(step.weights, targets) if plan.doubly else loss
+
+
+def train_step(fabric: Fabric, model: nn.Module, optimizer: Any, loss: Tensor, clip: float, rate: float) -> Tensor:
+    """One step down the gradient of the loss; returns the loss."""
     for group in optimizer.param_groups:
         group["lr"] = rate
     optimizer.zero_grad(set_to_none=True)
     fabric.backward(loss)
-    fabric.clip_gradients(model, optimizer, max_norm=plan.clip, error_if_nonfinite=False)
+    fabric.clip_gradients(model, optimizer, max_norm=clip, error_if_nonfinite=False)
     optimizer.step()
     return loss.detach()
 

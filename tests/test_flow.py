@@ -8,7 +8,7 @@ import companion
 ORDER = [
     "files", "vocabulary", "scenes", "photos", "collecting", "datasets", "batches", "augment", "encoders", "features",
     "attention", "decoders", "decoding", "captioner", "metrics", "grounding", "evaluation", "plots", "checkpoints",
-    "training", "recipes", "apps", "cli", "authoring",
+    "rewards", "training", "recipes", "apps", "cli", "authoring",
 ]  # fmt: skip
 
 

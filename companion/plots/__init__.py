@@ -4,7 +4,10 @@ Nothing is shown and nothing is saved here; a notebook ends its cell with `plt.s
 One file a kind of figure: `pictures`, `tables`, `lines`, `vectors`, `diagrams`; the style is in `style`.
 """
 
+from companion.plots.averages import mixtures, smooth
+from companion.plots.decoding import intervals, tree
 from companion.plots.diagrams import flow
+from companion.plots.grids import Box, field, heat, tokens
 from companion.plots.lines import curves, learning
 from companion.plots.pictures import filmstrip, filmstrips, lit, picture, picture_array, pictures
 from companion.plots.style import COLOURS, GREY, HEAT, png
@@ -15,16 +18,24 @@ __all__ = [
     "COLOURS",
     "GREY",
     "HEAT",
+    "Box",
     "curves",
+    "field",
     "filmstrip",
     "filmstrips",
     "flow",
+    "heat",
+    "intervals",
     "learning",
     "lit",
     "matrix",
+    "mixtures",
     "picture",
     "picture_array",
     "pictures",
     "plane",
     "png",
+    "smooth",
+    "tokens",
+    "tree",
 ]

@@ -1,0 +1,46 @@
+"""Sampled captions and a judge in, a loss out: learning from what a whole caption is worth. Explained in chapter 11.
+
+Cross-entropy teaches the next word of somebody else's sentence. Here the model says its own sentences, a judge gives
+each a number, and what was better than the model's other sentences of the same picture becomes likelier.
+"""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from companion import decoding
+from companion.batches import collate
+from companion.captioner import Captioner
+from companion.encoders import Grid, Images
+from companion.vocabulary import Vocabulary, detokenize
+
+# Which pictures (their numbers), and the captions of each, to a number for every caption.
+Judge = Callable[[Sequence[int], Sequence[Sequence[str]]], Sequence[Sequence[float]]]
+
+
+def self_critical_loss(
+    model: nn.Module, captioner: Captioner, source: Images | Grid, pictures: Tensor, judge: Judge, samples: int = 5
+) -> Tensor:
+    """`-(r - b) log p` a word, over `samples` captions a picture drawn from the model itself.
+
+    `r` is the judge's number of a caption and `b` the mean of the other captions of its picture (Rennie et al. 2017,
+    equation 7, whose baseline is the greedy caption; this one is from Kool et al. 2019, section 3.1, and needs no
+    further decoding). `model` is the captioner, or the captioner as Fabric wraps it. Call it in eval mode.
+    """
+    vocabulary = captioner.vocabulary
+    grid = captioner.look(source)
+    said = decoding.sample(captioner, Grid(grid.features.detach(), grid.rows, grid.cols), vocabulary, count=samples)
+    worth = judge(pictures.tolist(), [[detokenize(caption.words) for caption in several] for several in said])
+    reward = torch.tensor(worth, dtype=torch.float32, device=grid.features.device)
+    baseline = (reward.sum(1, keepdim=True) - reward) / (samples - 1)
+    tokens = collate([[caption_ids(vocabulary, c.words) for c in several] for several in said]).to(reward.device)
+    inputs, targets = tokens[..., :-1], tokens[..., 1:]
+    scores = model(source, inputs).logits.log_softmax(-1).gather(-1, targets.unsqueeze(-1)).squeeze(-1)
+    spoken = (targets != Vocabulary.pad).float()
+    return -((reward - baseline).unsqueeze(-1) * scores * spoken).sum() / spoken.sum()
+
+
+def caption_ids(vocabulary: Vocabulary, words: Sequence[str]) -> list[int]:
+    """The ids of words that are known, between start and end."""
+    return [vocabulary.start, *map(vocabulary.id, words), vocabulary.end]

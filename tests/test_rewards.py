@@ -1,0 +1,73 @@
+"""Learning from a judge: what is praised becomes likelier, what is like all the others stays as it is."""
+
+import pytest
+import torch
+
+from companion import decoding, rewards
+from companion.captioner import build
+from companion.training import parameter_groups
+from companion.vocabulary import SPECIALS, Vocabulary
+
+WORDS = Vocabulary([*SPECIALS, "red", "blue", "star"])
+IMAGES = torch.randint(0, 256, (3, 3, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+PICTURES = torch.tensor([7, 5, 9])
+
+
+@pytest.fixture
+def captioner():
+    torch.manual_seed(0)
+    return build("scenes", WORDS, "tiny").eval()
+
+
+def share_of_red(captioner):
+    said = decoding.sample(captioner, IMAGES, WORDS, count=50, generator=torch.Generator().manual_seed(1))
+    return sum("red" in caption.words for several in said for caption in several) / 150
+
+
+def test_a_word_that_the_judge_praises_becomes_likelier(captioner):
+    before = share_of_red(captioner)
+    optimizer = torch.optim.AdamW(parameter_groups(captioner, 0.0), lr=1e-3)
+    torch.manual_seed(2)
+    for _ in range(20):
+        loss = rewards.self_critical_loss(
+            captioner, captioner, IMAGES, PICTURES, lambda _, said: [["red" in c.split() for c in s] for s in said]
+        )
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert share_of_red(captioner) > before + 0.1
+
+
+def test_captions_that_are_all_worth_the_same_teach_nothing(captioner):
+    loss = rewards.self_critical_loss(captioner, captioner, IMAGES, PICTURES, lambda _, said: [[0.7] * 5 for _ in said])
+    loss.backward()
+    gradients = [p.grad for p in captioner.parameters() if p.grad is not None]
+    assert gradients
+    assert all(gradient.abs().max() < 1e-6 for gradient in gradients)
+
+
+def test_the_judge_hears_which_pictures_and_five_captions_of_each(captioner):
+    heard = []
+    rewards.self_critical_loss(
+        captioner, captioner, IMAGES, PICTURES, lambda *said: heard.append(said) or [[0.0] * 5] * 3
+    )
+    ((pictures, captions),) = heard
+    assert pictures == [7, 5, 9]
+    assert [len(several) for several in captions] == [5, 5, 5]
+    assert all(set(caption.split()) <= {"red", "blue", "star"} for several in captions for caption in several)
+
+
+def test_the_loss_is_advantage_times_log_probability_a_word(captioner, monkeypatch):
+    """Worked out a caption at a time, from the log-probabilities that decoding reports."""
+    made = []
+    sample = decoding.sample
+    monkeypatch.setattr(decoding, "sample", lambda *a, **k: made.append(sample(*a, **k)) or made[-1])
+    worth = torch.rand(3, 5, generator=torch.Generator().manual_seed(3))
+    loss = rewards.self_critical_loss(captioner, captioner, IMAGES, PICTURES, lambda *_: worth.tolist())
+    total, words = 0.0, 0
+    for several, rewarded in zip(made[0], worth.tolist(), strict=True):
+        for i, caption in enumerate(several):
+            others = rewarded[:i] + rewarded[i + 1 :]
+            total -= (rewarded[i] - sum(others) / 4) * caption.log_probability
+            words += len(caption.words) + 1
+    assert loss.item() == pytest.approx(total / words, abs=1e-5)
