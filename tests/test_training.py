@@ -27,7 +27,8 @@ def lesson():
     drawn = scenes.make("train", 8)
     examples = [Example(str(s.seed), s.image, tuple(r.text for r in s.captions)) for s in drawn]
     vocabulary = Vocabulary.build(caption for example in examples for caption in example.captions)
-    return drawn, Batch(evaluation.scene_images(drawn), caption_tensor(examples, vocabulary)), vocabulary
+    batch = Batch(evaluation.scene_images(drawn), caption_tensor(examples, vocabulary), torch.arange(8))
+    return drawn, batch, vocabulary
 
 
 def student(vocabulary, seed=0):
@@ -36,6 +37,11 @@ def student(vocabulary, seed=0):
 
 
 PLAN = Plan(epochs=3, rate=1e-3, doubly=0.1, smoothing=0.1)
+
+
+def shorter(pictures, captions):
+    """A judge that likes short captions, of some pictures more than of others."""
+    return [[(1 + i) / (1 + len(line.split())) for line in said] for i, said in zip(pictures, captions, strict=True)]
 
 
 class Course:
@@ -61,7 +67,9 @@ class Course:
 
     def run(self, out, plan=PLAN, resume=False, seed=0):
         captioner = student(self.vocabulary, seed)
-        log = fit(captioner, self, self.steps, plan, out, lambda c: {"score": float(torch.rand(()))}, resume)
+        log = fit(
+            captioner, self, self.steps, plan, out, lambda c: {"score": float(torch.rand(()))}, resume, None, shorter
+        )
         return captioner, log
 
 
@@ -197,13 +205,27 @@ def test_a_step_descends_the_whole_loss_by_at_most_the_clip_times_the_rate(lesso
     wanted = caption_loss(step.logits, targets, 0.1) + 0.7 * doubly_stochastic(step.weights, targets)
     plan = Plan(epochs=1, rate=1.0, smoothing=0.1, doubly=0.7, clip=1e-3)
     optimizer = torch.optim.SGD(captioner.parameters(), lr=123.0)
-    loss = training.train_step(Fabric(devices=1), captioner, optimizer, batch, plan, rate=0.5)
-    assert float(loss) == pytest.approx(float(wanted.detach()), rel=1e-5)
+    loss = training.cross_entropy(captioner, batch, plan)
+    training.train_step(Fabric(devices=1), captioner, optimizer, loss, plan.clip, rate=0.5)
+    assert float(loss.detach()) == pytest.approx(float(wanted.detach()), rel=1e-5)
     moved = [(p.detach() - before[name]).flatten() for name, p in captioner.named_parameters()]
     assert float(torch.cat(moved).norm()) == pytest.approx(0.5 * 1e-3, rel=0.02)
     after = captioner(batch.source, batch.tokens[..., :-1])
     lower = caption_loss(after.logits, targets, 0.1) + 0.7 * doubly_stochastic(after.weights, targets)
     assert bool(lower < wanted)
+
+
+def test_a_judged_epoch_comes_last_moves_the_weights_and_is_resumed_bit_for_bit(lesson, tmp_path):
+    plan = PLAN._replace(epochs=1, judged=2, judged_rate=1e-3)
+    whole, log = Course(lesson).run(tmp_path / "whole", plan)
+    assert [record["epoch"] for record in log] == [1, 2, 3]
+    with pytest.raises(KeyboardInterrupt):
+        Course(lesson, stop_at=5).run(tmp_path / "cut", plan)
+    resumed, again = Course(lesson).run(tmp_path / "cut", plan, resume=True)
+    assert same(whole, resumed)
+    assert untimed(log) == untimed(again)
+    unjudged, _ = Course(lesson).run(tmp_path / "unjudged", plan._replace(judged=0))
+    assert not same(whole, unjudged)
 
 
 # -- a whole run ------------------------------------------------------------------------------------------------------

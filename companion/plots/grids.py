@@ -64,7 +64,7 @@ def tokens(ids: ArrayLike, words: Sequence[str], ax: Axes | None = None) -> Axes
         colour = GREY if i == 0 else COLOURS[1] if i < 4 else COLOURS[0]
         ground = Rectangle((col - 0.47, row - 0.46), 0.94, 0.92, facecolor=colour, alpha=0.12, edgecolor="none")
         ax.add_patch(ground)
-        ax.text(col, row - 0.14, words[i], ha="center", va="center", fontsize=8.5, color=colour, parse_math=False)
+        ax.text(col, row - 0.14, words[i], ha="center", va="center", fontsize=9.5, color=colour, parse_math=False)
         ax.text(col, row + 0.24, str(i), ha="center", va="center", fontsize=8.5, color=GREY)
     ax.set(xlim=(-0.5, cols - 0.5), ylim=(rows - 0.5, -0.5))
     ax.axis("off")
