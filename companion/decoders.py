@@ -63,8 +63,9 @@ def tied(embed: nn.Embedding) -> nn.Linear:
 class LSTMDecoder(nn.Module):
     """The decoder of Show, Attend and Tell (Xu et al. 2015, section 3.1.2), with any attention.
 
-    With E y the embedded word times a learnt scale, h the hidden state, z the context of attention for the query h:
+    With E y the embedded last word times a learnt scale, h the hidden state before it is read, z the context:
 
+        query = h + W_a E y                             the paper's query is h, which has not read the last word yet
         z' = sigmoid(W h + b) * z                       the gate (section 4.2.1); here one value per channel
         h, c = LSTM([E y, z'], h, c)                    equations 1 to 3
         logits = E tanh(E y + L_h h + L_z z') + b       the deep output (equation 7), its last matrix shared with E
@@ -74,6 +75,7 @@ class LSTMDecoder(nn.Module):
         super().__init__()
         self.adapt = adapter(channels, hidden, dropout)
         self.attention = mechanisms.build(attention, hidden, hidden, hidden // 2)
+        self.ask = nn.Linear(hidden, hidden, bias=False)
         self.gate = nn.Linear(hidden, hidden)
         self.first = nn.Linear(hidden, 2 * hidden)
         self.embed = nn.Embedding(vocab, hidden)
@@ -99,7 +101,7 @@ class LSTMDecoder(nn.Module):
     def advance(self, embedded: Float[Tensor, "batch beam hidden"], state: State) -> tuple[Tensor, Tensor, State]:
         """One word: what the deep output layer needs, the weights, the next state."""
         hidden, cell = state.carry
-        context, weights = self.attention.attend(hidden, *state.memory)
+        context, weights = self.attention.attend(hidden + self.ask(embedded), *state.memory)
         if weights.ndim == 4:
             weights = reduce(weights, "batch head beam place -> batch beam place", "mean")
         context = torch.sigmoid(self.gate(hidden)) * context
