@@ -76,3 +76,27 @@ def batches(count: int, batch_size: int, generator: torch.Generator | None = Non
     assert batch_size > 0, f"batch_size={batch_size}: a batch holds at least one picture"
     order = torch.arange(count) if generator is None else torch.randperm(count, generator=generator)
     yield from order.split(batch_size)
+
+
+def similar(
+    tokens: Int[Tensor, "image beam word"], batch_size: int, captions: int, generator: torch.Generator, pool: int = 20
+) -> Iterator[tuple[Int[Tensor, " batch"], Int[Tensor, "batch captions"]]]:
+    """Each image once, in batches of captions of similar length: the images' indices, and which captions of each.
+
+    Most of a batch of captions of any length is padding, and padding costs as much as words. So each image brings
+    `captions` of its captions, neighbours in length, and batches are cut from `pool` batches' worth of images sorted by
+    them. Images, captions and the order of the batches are drawn by `generator`.
+    """
+    lengths = (tokens != Vocabulary.pad).sum(-1)
+    order = lengths.argsort(-1)
+    count, beams = lengths.shape
+    assert captions <= beams, f"{captions} captions of images that have {beams}"
+    shuffled = torch.randperm(count, generator=generator)
+    first = torch.randint(beams - captions + 1, (count, 1), generator=generator)
+    chosen = order.gather(1, first + torch.arange(captions))
+    longest = lengths.gather(1, chosen).amax(1)
+    cut: list[Tensor] = []
+    for some in shuffled.split(pool * batch_size):
+        cut += some[longest[some].argsort()].split(batch_size)
+    for i in torch.randperm(len(cut), generator=generator).tolist():
+        yield cut[i], chosen[cut[i]]

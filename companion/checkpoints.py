@@ -1,7 +1,7 @@
 """A captioner in, a folder out, and back: `weights.safetensors`, `vocabulary.json`, `card.json`. Never pickle.
 
 The card says how the model was made and how good it is; it also holds the SHA-256 of the other two, which is checked.
-Weights are kept in half precision. The frozen EfficientNet is not kept: it comes with its own package.
+Weights are kept in half precision. The frozen half of EfficientNet is not kept: it comes with its own package.
 """
 
 import hashlib
@@ -23,9 +23,9 @@ SHIPPED = Path(__file__).parent / "weights"
 
 
 def trained_weights(captioner: Captioner) -> dict[str, Tensor]:
-    """The tensors that training made: all but those of a frozen encoder, a shared matrix once."""
-    frozen = not any(p.requires_grad for p in captioner.encoder.parameters())
-    state = {k: v for k, v in captioner.state_dict().items() if not (frozen and k.startswith("encoder."))}
+    """The tensors that training made: all but the frozen ones of an encoder, a shared matrix once."""
+    frozen = {f"encoder.{name}" for name, p in captioner.encoder.named_parameters() if not p.requires_grad}
+    state = {k: v for k, v in captioner.state_dict().items() if k not in frozen}
     del state["decoder.words.weight"]  # the embedding, by another name
     return state
 
@@ -55,15 +55,15 @@ def save(captioner: Captioner, folder: Path | str, card: dict[str, Any]) -> None
     """Write the three files, each whole or not at all; the card last, since without it nothing loads."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    weights = bytes_of(halved(trained_weights(captioner)))
+    weights, words = bytes_of(halved(trained_weights(captioner))), captioner.vocabulary.as_bytes()
     (folder / "card.json").unlink(missing_ok=True)
     write_whole(folder / "weights.safetensors", weights)
-    captioner.vocabulary.save(folder / "vocabulary.json")
-    facts = {
+    write_whole(folder / "vocabulary.json", words)
+    facts = {  # digests of what was written here: somebody else may be saving into the same folder
         "settings": captioner.settings,
         "words": len(captioner.vocabulary),
-        "sha256": sha256(folder / "weights.safetensors"),
-        "vocabulary_sha256": sha256(folder / "vocabulary.json"),
+        "sha256": hashlib.sha256(weights).hexdigest(),
+        "vocabulary_sha256": hashlib.sha256(words).hexdigest(),
     }
     write_whole(folder / "card.json", json.dumps(facts | card, indent=1).encode() + b"\n")
 

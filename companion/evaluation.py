@@ -39,24 +39,31 @@ def truth(captions: Sequence[Caption], drawn: Sequence[Scene]) -> float:
     return float(np.mean([scenes.is_true(text(c), scene) for c, scene in zip(captions, drawn, strict=True)]))
 
 
+def related(line: str) -> bool:
+    """Whether the caption states a relation between things."""
+    statement = scenes.parse(line)
+    return statement is not None and bool(statement.claims)
+
+
 def score_scenes(captions: Sequence[Caption], drawn: Sequence[Scene]) -> dict[str, float]:
-    """`truth` and `exact` (shares of captions), `pointing` (share of the words that name things), and the metrics."""
+    """`truth`, `exact`, `related` (of the captions), `pointing` (of the words that name things), and the metrics."""
     lines = [text(caption) for caption in captions]
     report = grounding.grade(captions, drawn)
     return {
         "truth": truth(captions, drawn),
         "exact": float(np.mean([scenes.is_exact(line, scene) for line, scene in zip(lines, drawn, strict=True)])),
+        "related": float(np.mean([related(line) for line in lines])),
         "pointing": float(np.nan_to_num(report.pointing)),  # no true caption, nothing to grade: 0
         **metrics.score(lines, [[reference.text for reference in scene.captions] for scene in drawn]),
     }
 
 
 def caption_stored(captioner: Captioner, stored: np.ndarray, beam: int = 5, batch: int = 100) -> list[Caption]:
-    """A caption for every photograph whose grid is stored."""
+    """A caption for every photograph that is stored (`features.store`)."""
     return [
         caption
         for part in torch.arange(len(stored)).split(batch)
-        for caption in captioner.caption(features.grid(stored, part), beam=beam)
+        for caption in captioner.caption(features.halfway(stored, part), beam=beam)
     ]
 
 

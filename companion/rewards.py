@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from companion import decoding
 from companion.batches import collate
-from companion.captioner import Captioner
-from companion.encoders import Grid, Images
+from companion.captioner import Captioner, Source
+from companion.encoders import Grid
 from companion.vocabulary import Vocabulary, detokenize
 
 # Which pictures (their numbers), and the captions of each, to a number for every caption.
@@ -20,7 +20,7 @@ Judge = Callable[[Sequence[int], Sequence[Sequence[str]]], Sequence[Sequence[flo
 
 
 def self_critical_loss(
-    model: nn.Module, captioner: Captioner, source: Images | Grid, pictures: Tensor, judge: Judge, samples: int = 5
+    model: nn.Module, captioner: Captioner, source: Source, pictures: Tensor, judge: Judge, samples: int = 5
 ) -> Tensor:
     """`-(r - b) log p` a word, over `samples` captions a picture drawn from the model itself.
 
@@ -36,7 +36,7 @@ def self_critical_loss(
     baseline = (reward.sum(1, keepdim=True) - reward) / (samples - 1)
     tokens = collate([[caption_ids(vocabulary, c.words) for c in several] for several in said]).to(reward.device)
     inputs, targets = tokens[..., :-1], tokens[..., 1:]
-    scores = model(source, inputs).logits.log_softmax(-1).gather(-1, targets.unsqueeze(-1)).squeeze(-1)
+    scores = model(grid, inputs).logits.log_softmax(-1).gather(-1, targets.unsqueeze(-1)).squeeze(-1)
     spoken = (targets != Vocabulary.pad).float()
     return -((reward - baseline).unsqueeze(-1) * scores * spoken).sum() / spoken.sum()
 

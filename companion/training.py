@@ -12,28 +12,27 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Int
 from lightning_fabric import Fabric
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as bytes_of
 from torch import Tensor, nn
-from torch.nn import functional as F
 from tqdm import tqdm
 
-from companion.captioner import Captioner
+from companion.captioner import Captioner, Source
 from companion.checkpoints import set_weights, trained_weights
-from companion.encoders import Grid, Images
 from companion.files import write_whole
+from companion.losses import caption_loss, doubly_stochastic, forget, shown_loss
 from companion.rewards import Judge, self_critical_loss
-from companion.vocabulary import Vocabulary
 
 
 class Batch(NamedTuple):
     """Some pictures and their captions: what one step of training sees."""
 
-    source: Images | Grid  # images, or their grids when a frozen encoder has looked before
+    source: Source
     tokens: Int[Tensor, "batch beam word"]
     pictures: Int[Tensor, "batch"] | None = None  # their numbers in the training set, for a judge
+    shown: Bool[Tensor, "batch beam next place"] | None = None  # where the things are that the *next* word speaks of
 
 
 class Plan(NamedTuple):
@@ -43,34 +42,17 @@ class Plan(NamedTuple):
     rate: float  # the highest learning rate
     batch: int = 32  # pictures a step
     captions: int = 5  # of each picture
+    encoder_rate: float = 1.0  # the encoder's learning rate, as a share of the others'
     decay: float = 0.01  # of the weights (AdamW)
     warm_up: float = 0.1  # share of the steps in which the rate rises
     smoothing: float = 0.0  # share of the probability given to all words alike
     doubly: float = 0.0  # weight of the doubly stochastic term
+    shown: float = 0.0  # weight of being shown where each word's thing is
+    forget: float = 0.0  # share of the words read that are replaced by <unk>
     clip: float = 5.0  # longest gradient
     seed: int = 0
     judged: int = 0  # epochs after the others in which the model learns from a judge of its own captions
     judged_rate: float = 1e-4
-
-
-def caption_loss(
-    logits: Float[Tensor, "batch beam word vocab"], targets: Int[Tensor, "batch beam word"], smoothing: float = 0.0
-) -> Float[Tensor, ""]:
-    """Cross-entropy a word, in nats; `<pad>` does not count."""
-    logits, words = logits.flatten(0, 2), targets.flatten()
-    return F.cross_entropy(logits, words, ignore_index=Vocabulary.pad, label_smoothing=smoothing)
-
-
-def doubly_stochastic(
-    weights: Float[Tensor, "batch beam word place"], targets: Int[Tensor, "batch beam word"]
-) -> Float[Tensor, ""]:
-    """How far the attention that each place gets over a whole caption is from one (Xu et al. 2015, equation 14).
-
-    The mean over captions of `sum_place (1 - sum_word weight)^2`; padding gives no attention. With W words and P places
-    the least possible value is `P (1 - W / P)^2`, reached by looking everywhere alike.
-    """
-    given = (weights * (targets != Vocabulary.pad).unsqueeze(-1)).sum(2)
-    return ((1 - given) ** 2).sum(-1).mean()
 
 
 def rate_at(step: int, steps: int, plan: Plan) -> float:
@@ -102,7 +84,7 @@ def fit(
     """
     assert judge or not plan.judged, "a plan with judged epochs needs a judge"
     out, fabric = Path(out), fabric or Fabric(devices=1)
-    optimizer = torch.optim.AdamW(parameter_groups(captioner, plan.decay), lr=plan.rate, betas=(0.9, 0.98))
+    optimizer = torch.optim.AdamW(parameter_groups(captioner, plan), lr=plan.rate, betas=(0.9, 0.98))
     log = load_training(captioner, optimizer, plan, out) if resume else []
     model, optimizer = fabric.setup(captioner, optimizer)
     for epoch in range(len(log), plan.epochs + plan.judged):
@@ -115,13 +97,13 @@ def fit(
         progress = tqdm(batches(generator), total=steps_an_epoch, desc=f"epoch {epoch + 1}", unit="step", leave=False)
         for i, batch in enumerate(progress):
             batch = fabric.to_device(batch)
-            if judged and judge:
-                with fabric.autocast():
+            with fabric.autocast():
+                if judged and judge:
                     loss = self_critical_loss(model, captioner, batch.source, batch.pictures, judge)
-                rate = plan.judged_rate
-            else:
-                loss = cross_entropy(model, batch, plan)
-                rate = rate_at(epoch * steps_an_epoch + i, plan.epochs * steps_an_epoch, plan)
+                    rate = plan.judged_rate
+                else:
+                    loss = cross_entropy(model, captioner, batch, plan)
+                    rate = rate_at(epoch * steps_an_epoch + i, plan.epochs * steps_an_epoch, plan)
             total += train_step(fabric, model, optimizer, loss, plan.clip, rate)
         if not torch.isfinite(total):  # before anything is saved, so that the last good epoch stays
             raise ValueError(f"epoch {epoch + 1}: the loss is {float(total)}; try a rate below {plan.rate}")
@@ -133,18 +115,23 @@ def fit(
     return log
 
 
-def cross_entropy(model: nn.Module, batch: Batch, plan: Plan) -> Tensor:
-    """The loss of a batch under teacher forcing, with the doubly stochastic term if the plan has one."""
-    targets = batch.tokens[..., 1:]
-    step = model(batch.source, batch.tokens[..., :-1])
+def cross_entropy(model: nn.Module, captioner: Captioner, batch: Batch, plan: Plan) -> Tensor:
+    """The loss of a batch under teacher forcing, with those of the other terms that the plan has."""
+    inputs, targets = batch.tokens[..., :-1], batch.tokens[..., 1:]
+    grid = captioner.look(batch.source)
+    step = model(grid, forget(inputs, plan.forget) if plan.forget else inputs)
     loss = caption_loss(step.logits, targets, plan.smoothing)
-    return loss + plan.doubly * doubly_stochastic(step.weights, targets) if plan.doubly else loss
+    if plan.doubly:
+        loss = loss + plan.doubly * doubly_stochastic(step.weights, targets)
+    if plan.shown and batch.shown is not None:
+        loss = loss + plan.shown * shown_loss(captioner, grid, step.weights, targets, batch.shown)
+    return loss
 
 
 def train_step(fabric: Fabric, model: nn.Module, optimizer: Any, loss: Tensor, clip: float, rate: float) -> Tensor:
     """One step down the gradient of the loss; returns the loss."""
     for group in optimizer.param_groups:
-        group["lr"] = rate
+        group["lr"] = rate * group["share"]
     optimizer.zero_grad(set_to_none=True)
     fabric.backward(loss)
     fabric.clip_gradients(model, optimizer, max_norm=clip, error_if_nonfinite=False)
@@ -152,12 +139,16 @@ def train_step(fabric: Fabric, model: nn.Module, optimizer: Any, loss: Tensor, c
     return loss.detach()
 
 
-def parameter_groups(captioner: Captioner, decay: float) -> list[dict[str, Any]]:
-    """Matrices decay; biases, norms and single vectors do not."""
-    trained = [p for p in captioner.parameters() if p.requires_grad]
+def parameter_groups(captioner: Captioner, plan: Plan) -> list[dict[str, Any]]:
+    """Matrices decay; biases, norms and single vectors do not. The encoder learns at its share of the rate."""
     return [
-        {"params": [p for p in trained if p.ndim > 1], "weight_decay": decay},
-        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+        {
+            "params": [p for p in part.parameters() if p.requires_grad and (p.ndim > 1) == matrices],
+            "weight_decay": plan.decay if matrices else 0.0,
+            "share": share,
+        }
+        for part, share in ((captioner.encoder, plan.encoder_rate), (captioner.decoder, 1.0))
+        for matrices in (True, False)
     ]
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import companion
 
 ORDER = [
-    "files", "vocabulary", "scenes", "photos", "collecting", "datasets", "batches", "augment", "encoders", "features",
-    "attention", "decoders", "decoding", "captioner", "metrics", "grounding", "evaluation", "plots", "checkpoints",
-    "rewards", "training", "recipes", "apps", "cli", "authoring",
+    "files", "vocabulary", "scenes", "photos", "collecting", "datasets", "archives", "downloads", "batches", "augment",
+    "encoders", "features", "attention", "decoders", "decoding", "captioner", "metrics", "grounding", "evaluation",
+    "plots", "checkpoints", "rewards", "losses", "training", "recipes", "apps", "cli", "authoring",
 ]  # fmt: skip
 
 

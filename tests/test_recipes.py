@@ -122,11 +122,11 @@ def album(tmp_path_factory):
 
 
 class Spy:
-    """Stands in for `features.grid` and notes which picture was seen in which view."""
+    """Stands in for `features.halfway` and notes which picture was seen in which view."""
 
     def __init__(self):
         self.seen = Counter()
-        self.real = features.grid
+        self.real = features.halfway
 
     def __call__(self, stored, pictures, views=None):
         if views is not None:
@@ -142,7 +142,7 @@ def of_photos(album, tmp_path_factory):
     """A run on the album: its folder, what it returned, and how often each picture was seen in each view."""
     out, spy = tmp_path_factory.mktemp("runs") / "photos", Spy()
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(features, "grid", spy)
+        patched.setattr(features, "halfway", spy)
         captioner = recipes.train_photos(album, out, seed=1, plan=QUICK)
     return out, captioner, spy.seen
 

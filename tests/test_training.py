@@ -15,7 +15,8 @@ from companion.batches import batches, caption_tensor
 from companion.captioner import build
 from companion.checkpoints import trained_weights
 from companion.datasets import Example
-from companion.training import Batch, Plan, caption_loss, doubly_stochastic, fit, rate_at
+from companion.losses import caption_loss, doubly_stochastic, forget, shown_loss
+from companion.training import Batch, Plan, fit, rate_at
 from companion.vocabulary import Vocabulary, detokenize, tokenize
 
 PAD = Vocabulary.pad
@@ -160,6 +161,37 @@ def test_longer_padding_changes_neither_loss():
         assert torch.allclose(doubly_stochastic(more_weights, padded), doubly_stochastic(weights, targets))
 
 
+def test_being_shown_costs_the_surprise_at_the_look_and_at_the_word_that_the_place_alone_gives(lesson):
+    """Word by word, without batches: the mean over the words that speak of something."""
+    _, batch, vocabulary = lesson
+    captioner = student(vocabulary).eval()
+    decoder, targets = captioner.decoder, batch.tokens[..., 1:]
+    shown = (torch.rand(*targets.shape, 64) < 0.05) & (torch.rand(*targets.shape, 1) < 0.3)
+    grid = captioner.look(batch.source)
+    weights = captioner(grid, batch.tokens[..., :-1]).weights
+    costs = []
+    for picture, beam, word in shown.any(-1).nonzero().tolist():
+        there = shown[picture, beam, word]
+        region = decoder.adapt(grid.features[picture, there]).mean(0)
+        scores = decoder.words(torch.tanh(decoder.from_context(region))).log_softmax(-1)
+        costs.append(-float(weights[picture, beam, word, there].sum().log() + scores[targets[picture, beam, word]]))
+    assert len(costs) > 50
+    loss = shown_loss(captioner, grid, weights, targets, shown)
+    assert float(loss) == pytest.approx(sum(costs) / len(costs), rel=1e-4)
+
+
+def test_what_is_forgotten_is_a_share_of_the_words_and_never_start_or_padding():
+    tokens = torch.randint(4, 30, (40, 5, 20))
+    tokens[..., 0], tokens[..., 15:] = Vocabulary.start, PAD
+    torch.manual_seed(0)
+    read = forget(tokens, 0.3)
+    changed = read != tokens
+    assert (read[changed] == Vocabulary.unk).all()
+    assert not changed[..., 0].any()
+    assert not changed[..., 15:].any()
+    assert float(changed[..., 1:15].float().mean()) == pytest.approx(0.3, abs=0.03)
+
+
 # -- one step ---------------------------------------------------------------------------------------------------------
 
 
@@ -185,10 +217,13 @@ def test_even_the_shortest_training_moves(steps):
 def test_matrices_decay_and_biases_and_norms_do_not(lesson, decoder):
     captioner = build("scenes", lesson[2], "tiny", decoder=decoder)
     captioner.decoder.adapt.requires_grad_(False)
-    decaying, free = training.parameter_groups(captioner, 0.5)
-    assert (decaying["weight_decay"], free["weight_decay"]) == (0.5, 0.0)
+    groups = training.parameter_groups(captioner, Plan(epochs=1, rate=1.0, decay=0.5, encoder_rate=0.1))
+    assert [(group["weight_decay"], group["share"]) for group in groups] == [(0.5, 0.1), (0, 0.1), (0.5, 1), (0, 1)]
     names = {id(p): name for name, p in captioner.named_parameters()}
-    decaying, free = ([names[id(p)] for p in group["params"]] for group in (decaying, free))
+    named = [[names[id(p)] for p in group["params"]] for group in groups]
+    assert all(name.startswith("encoder.") for name in named[0] + named[1])
+    assert all(name.startswith("decoder.") for name in named[2] + named[3])
+    decaying, free = named[0] + named[2], named[1] + named[3]
     trained = [name for name in names.values() if not name.startswith("decoder.adapt.")]
     assert sorted(decaying + free) == sorted(trained)
     assert {"decoder.embed.weight", "encoder.layers.0.weight"} <= set(decaying)
@@ -204,8 +239,8 @@ def test_a_step_descends_the_whole_loss_by_at_most_the_clip_times_the_rate(lesso
     targets = batch.tokens[..., 1:]
     wanted = caption_loss(step.logits, targets, 0.1) + 0.7 * doubly_stochastic(step.weights, targets)
     plan = Plan(epochs=1, rate=1.0, smoothing=0.1, doubly=0.7, clip=1e-3)
-    optimizer = torch.optim.SGD(captioner.parameters(), lr=123.0)
-    loss = training.cross_entropy(captioner, batch, plan)
+    optimizer = torch.optim.SGD([{"params": list(captioner.parameters()), "share": 1.0}], lr=123.0)
+    loss = training.cross_entropy(captioner, captioner, batch, plan)
     training.train_step(Fabric(devices=1), captioner, optimizer, loss, plan.clip, rate=0.5)
     assert float(loss.detach()) == pytest.approx(float(wanted.detach()), rel=1e-5)
     moved = [(p.detach() - before[name]).flatten() for name, p in captioner.named_parameters()]
