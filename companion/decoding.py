@@ -124,8 +124,10 @@ def sample(
         raise ValueError(f"temperature must be finite and above 0, top_p in (0, 1]; they are {temperature} and {top_p}")
 
     def choose(scores: Tensor) -> Tensor:
-        likely = nucleus(scores / temperature, top_k or scores.shape[-1], top_p).softmax(-1)
-        return torch.multinomial(likely.flatten(0, 1), 1, generator=generator).view(scores.shape[:2])
+        scores = scores / temperature
+        if top_k or top_p < 1:  # sorting the vocabulary costs more than the model's own step
+            scores = nucleus(scores, top_k or scores.shape[-1], top_p)
+        return torch.multinomial(scores.softmax(-1).flatten(0, 1), 1, generator=generator).view(scores.shape[:2])
 
     state = model.start(source)
     pictures = len(state.carry[0])
