@@ -3,6 +3,7 @@
     companion caption PHOTO... [--beam 5] [--json] [--attention OUT.png]
     companion train scenes|photos [--data DIR] --out DIR [--seed N] [--resume]
     companion evaluate scenes|photos [--data DIR] [--split dev] [--checkpoint DIR] [--json]
+    companion data flickr8k --url URL... --out DIR [--size BYTES...] [--sha256 HEX...]
     companion scenes --out DIR --count N
     companion info
 
@@ -52,12 +53,19 @@ def printable(text: object) -> str:
 
 def whole(text: str, least: int = 0, most: int = 10**9) -> int:
     """A whole number from `least` to `most`."""
-    if not (text.isdecimal() and len(text) <= 10 and least <= int(text) <= most):
+    if not (text.isdecimal() and len(text) <= len(str(most)) and least <= int(text) <= most):
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {least} to {most}")
     return int(text)
 
 
 at_least_one = partial(whole, least=1)
+
+
+def digest(text: str) -> str:
+    """A SHA-256 in hexadecimal digits."""
+    if len(text) != 64 or set(text.lower()) - set("0123456789abcdef"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a SHA-256: 64 hexadecimal digits")
+    return text.lower()
 
 
 def parser() -> argparse.ArgumentParser:
@@ -98,6 +106,15 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--checkpoint", metavar="DIR", help="the model (default: the one that ships)")
     one.add_argument("--beam", type=at_least_one, default=5, metavar="N", help="width of the beam search (default 5)")
     one.add_argument("--json", action="store_true", help="print the scores as JSON")
+
+    one = command("data", data, "Download or unpack a data set, and check it. No address is built in: name your own.")
+    one.add_argument("what", choices=("flickr8k",), help="any layout that `train photos` reads will do")
+    place = one.add_mutually_exclusive_group(required=True)
+    place.add_argument("--url", nargs="+", metavar="URL", help="addresses of its archives (zip, tar)")
+    place.add_argument("--archive", nargs="+", type=Path, metavar="FILE", help="its archives, downloaded before")
+    one.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the pictures and captions go")
+    one.add_argument("--size", nargs="+", type=partial(whole, most=10**12), metavar="BYTES", help="of each archive, in the same order")
+    one.add_argument("--sha256", nargs="+", type=digest, metavar="HEX", help="of each archive, in the same order")
 
     one = command("scenes", draw_scenes, "Draw scenes and write them as a data set: pictures, captions, masks.")
     one.add_argument("--out", type=Path, required=True, metavar="DIR")
@@ -214,6 +231,22 @@ def evaluate(options: argparse.Namespace) -> int:
         print(json.dumps(scores))
     else:
         print("\n".join(f"{name:20} {value:.4f}" for name, value in scores.items()))
+    return 0
+
+
+def data(options: argparse.Namespace) -> int:
+    """Fill a folder with a data set; print how many pictures each split has, and the SHA-256 of each archive."""
+    from companion import downloads, evaluation
+
+    places = options.url or options.archive
+    sizes, digests = options.size or [None] * len(places), options.sha256 or [None] * len(places)
+    if not len(places) == len(sizes) == len(digests):
+        raise ValueError(f"{len(places)} archives, {len(sizes)} --size, {len(digests)} --sha256: give one to each")
+    found = downloads.data_set([*map(downloads.Source, places, sizes, digests)], options.out)
+    for place, sha256 in zip(places, found, strict=True):
+        print(f"{sha256}  {printable(place)}")
+    for name, examples in evaluation.read(options.out).splits.items():
+        print(f"{name}: {len(examples)} photographs")
     return 0
 
 

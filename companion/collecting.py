@@ -62,9 +62,10 @@ class Folder:
         assert not unsafe(name), f"{name!r} should have been refused before anybody looked for it"
         parent, _, last = name.rpartition("/")
         if parent not in self._listed:
-            place = self.root / parent
-            self._listed[parent] = {e.name for e in os.scandir(place) if e.is_file()} if place.is_dir() else set()
-        return self.root / name if last in self._listed[parent] else None
+            place = self.root / on_disk(parent)
+            files = [entry.name for entry in os.scandir(place) if entry.is_file()] if place.is_dir() else []
+            self._listed[parent] = {os.fsencode(name).decode("utf-8", "surrogateescape") for name in files}
+        return self.root / on_disk(name) if last in self._listed[parent] else None
 
     def pictures(self) -> set[str]:
         """Names of the picture files in the folders that have been asked about."""
@@ -79,6 +80,11 @@ class Folder:
 def unsafe(name: str) -> bool:
     """Does this name, from a file that anybody may have written, lead out of the picture folder, or garble a screen?"""
     return not name.isprintable() or bool(_OUTSIDE.search(name))
+
+
+def on_disk(name: str) -> str:
+    """The name as the locale of this process spells it: the disk holds UTF-8, whatever the locale believes."""
+    return os.fsdecode(name.encode("utf-8", "surrogateescape"))
 
 
 class Collector:

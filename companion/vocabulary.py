@@ -83,15 +83,25 @@ class Vocabulary:
 
     def save(self, path: Path | str) -> None:
         """Write the words as JSON, whole or not at all."""
-        write_whole(path, json.dumps(self.words, ensure_ascii=False, indent=0).encode())
+        write_whole(path, self.as_bytes())
+
+    def as_bytes(self) -> bytes:
+        """The file that `save` writes."""
+        return json.dumps(self.words, ensure_ascii=False, indent=0).encode()
 
     @classmethod
     def load(cls, path: Path | str) -> "Vocabulary":
-        """Read what `save` wrote. ValueError, naming the file, if it is not a list of distinct words."""
+        """Read what `save` wrote. ValueError, naming the file, if it is not a list of distinct words.
+
+        A word is what `tokenize` could have made: no markup, no control character, whoever wrote the file.
+        """
         try:
             words = json.loads(Path(path).read_text(encoding="utf-8"))
             if not (isinstance(words, list) and all(isinstance(word, str) for word in words)):
                 raise ValueError("it is not a list of words")
-            return cls(words)
+            vocabulary = cls(words)
+            if (odd := next((word for word in words[len(SPECIALS) :] if not _WORD.fullmatch(word)), None)) is not None:
+                raise ValueError(f"{odd!r} is not a word")
+            return vocabulary
         except (ValueError, RecursionError) as error:
             raise ValueError(f"{path}: not a vocabulary: {error}") from None
