@@ -59,6 +59,7 @@ def whole(text: str, least: int = 0, most: int = 10**9) -> int:
 
 
 at_least_one = partial(whole, least=1)
+some_bytes = partial(whole, most=10**12)
 
 
 def digest(text: str) -> str:
@@ -113,7 +114,7 @@ def parser() -> argparse.ArgumentParser:
     place.add_argument("--url", nargs="+", metavar="URL", help="addresses of its archives (zip, tar)")
     place.add_argument("--archive", nargs="+", type=Path, metavar="FILE", help="its archives, downloaded before")
     one.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the pictures and captions go")
-    one.add_argument("--size", nargs="+", type=partial(whole, most=10**12), metavar="BYTES", help="of each archive, in the same order")
+    one.add_argument("--size", nargs="+", type=some_bytes, metavar="BYTES", help="of each archive, in the same order")
     one.add_argument("--sha256", nargs="+", type=digest, metavar="HEX", help="of each archive, in the same order")
 
     one = command("scenes", draw_scenes, "Draw scenes and write them as a data set: pictures, captions, masks.")
