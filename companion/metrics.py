@@ -6,35 +6,26 @@ references, build `References` once and pass it wherever a list of references is
 """
 
 import math
-from collections import Counter
 from collections.abc import Sequence
-from functools import cached_property, reduce
-from operator import or_
+from functools import cached_property
+from itertools import chain
 from statistics import fmean
 from typing import NamedTuple
 
+import numpy as np
+
+from companion.ngrams import ORDERS, SHIFT, Ngrams, Numbers
 from companion.vocabulary import tokenize
 
-ORDERS = (1, 2, 3, 4)  # the lengths of n-grams that BLEU-4 and CIDEr-D look at
 BETA = 1.2  # ROUGE-L: how much more recall weighs than precision
 SIGMA = 6.0  # CIDEr-D: words of difference in length at which the penalty reaches exp(-1/2)
-
-Ngrams = Counter[tuple[str, ...]]
-
-
-def ngrams(words: Sequence[str], order: int) -> Ngrams:
-    """How often each run of `order` neighbouring words occurs.
-
-    >>> ngrams("a dog and a dog".split(), 2)[("a", "dog")]
-    2
-    """
-    return Counter(zip(*(words[start:] for start in range(order)), strict=False))
 
 
 class References:
     """The references of a set of images, counted once: `references[image]` is a list of strings, at least one.
 
-    `words[image][reference]` are words; all statistics below are made when first asked for, and then kept.
+    `words[image][reference]` are words; all statistics below are made when first asked for, and then kept. In them the
+    references of all images stand in one row, and `image` says whose each is.
     ValueError, naming the image by its index, where an image has no reference or a string instead of a list.
     """
 
@@ -57,43 +48,48 @@ class References:
         """
         part = References([])
         part.words, part._corpus = [self.words[image] for image in images], self._corpus
-        part.counts = [self.counts[image] for image in images]
-        part.most = [self.most[image] for image in images]
-        part.norms = [self.norms[image] for image in images]
+        chosen = [np.arange(*np.searchsorted(self.image, (image, image + 1))) for image in images]
+        part.ngrams = [found.take(np.concatenate(chosen)) for found in self.ngrams]
         return part
 
     @cached_property
-    def counts(self) -> list[list[list[Ngrams]]]:
-        """`counts[image][reference][order - 1]`: the n-grams of each reference."""
-        return [[[ngrams(words, order) for order in ORDERS] for words in captions] for captions in self.words]
+    def image(self) -> np.ndarray:
+        """The image of each reference."""
+        return np.repeat(np.arange(len(self)), [len(captions) for captions in self.words])
 
     @cached_property
-    def most(self) -> list[list[Ngrams]]:
-        """`most[image][order - 1][ngram]`: the largest count in any one reference of the image (`|` of counts)."""
-        return [[reduce(or_, counts) for counts in zip(*captions, strict=True)] for captions in self.counts]
+    def lengths(self) -> np.ndarray:
+        """The words of each reference, counted."""
+        return np.array([len(words) for words in chain.from_iterable(self.words)])
 
     @cached_property
-    def idf(self) -> dict[tuple[str, ...], float]:
-        """`log(images / images whose references hold the n-gram)`, for every n-gram of the corpus."""
+    def numbers(self) -> Numbers:
+        """The n-grams of the whole corpus, numbered."""
+        return Numbers([*chain.from_iterable(self.words)]) if self._corpus is self else self._corpus.numbers
+
+    @cached_property
+    def ngrams(self) -> list[Ngrams]:
+        """The n-grams of the references, an entry an order."""
+        return self.numbers.count([*chain.from_iterable(self.words)])
+
+    @cached_property
+    def idf(self) -> list[np.ndarray]:
+        """`log(images / images whose references hold the n-gram)`, an entry an order, by the n-gram's number."""
         if self._corpus is not self:
             return self._corpus.idf
-        holding = Counter(ngram for orders in self.most for found in orders for ngram in found)
-        return {ngram: math.log(len(self) / images) for ngram, images in holding.items()}
+        held = (np.unique(self.image[found.caption] * SHIFT + found.ngram) % SHIFT for found in self.ngrams)
+        return [np.log(len(self) / np.bincount(ngrams)) for ngrams in held]
 
-    @property
-    def unseen(self) -> float:
-        """The idf of an n-gram that no reference holds: counted as if one image held it."""
-        return math.log(len(self._corpus))
+    def norm(self, order: int, found: Ngrams, captions: int) -> np.ndarray:
+        """`sqrt(sum of (count * idf)^2)`: the length of each caption's tf-idf vector.
 
-    @cached_property
-    def norms(self) -> list[list[list[float]]]:
-        """`norms[image][reference][order - 1]`: the length of each reference's tf-idf vector."""
-        return [[[self.norm(found) for found in orders] for orders in captions] for captions in self.counts]
-
-    def norm(self, found: Ngrams) -> float:
-        """`sqrt(sum of (count * idf)^2)`: the length of the tf-idf vector of these n-grams."""
-        idf, unseen = self.idf, self.unseen
-        return math.sqrt(sum((count * idf.get(ngram, unseen)) ** 2 for ngram, count in found.items()))
+        The idf of an n-gram that no reference holds is counted as if one image held it.
+        """
+        idf, unseen = self.idf[order - 1], math.log(len(self._corpus))
+        new = found.ngram >= len(idf)
+        known = found.times[~new] * idf[found.ngram[~new]]
+        squares = np.bincount(found.caption[~new], known**2, captions)
+        return np.sqrt(squares + unseen**2 * np.bincount(found.caption[new], found.times[new] ** 2, captions))
 
 
 Answers = Sequence[Sequence[str]] | References
@@ -123,16 +119,26 @@ class BleuCounts(NamedTuple):
 def bleu_counts(candidates: Sequence[str], references: Answers) -> list[BleuCounts]:
     """The counts of each image. Resample them and sum, `bleu_of`, for a bootstrap interval of a corpus's BLEU."""
     captions, answers = _paired(candidates, references)
+    matches = []
+    for mine, theirs in zip(answers.numbers.count(captions), answers.ngrams, strict=True):
+        ours, held = shared(mine, theirs, answers.image)
+        most = np.zeros_like(mine.times)  # the largest count in any one reference
+        np.maximum.at(most, ours, theirs.times[held])
+        matches.append(np.bincount(mine.caption, np.minimum(mine.times, most), len(captions)).astype(int).tolist())
     counts = []
-    for words, most, others in zip(captions, answers.most, answers.words, strict=True):
-        matches = [
-            sum(min(count, most[order - 1].get(ngram, 0)) for ngram, count in ngrams(words, order).items())
-            for order in ORDERS
-        ]
-        totals = [max(len(words) - order + 1, 0) for order in ORDERS]
+    for words, others, match in zip(captions, answers.words, zip(*matches, strict=True), strict=True):
+        totals = tuple(max(len(words) - order + 1, 0) for order in ORDERS)
         closest = min((len(other) for other in others), key=lambda length: (abs(length - len(words)), length))
-        counts.append(BleuCounts(tuple(matches), tuple(totals), len(words), closest))
+        counts.append(BleuCounts(match, totals, len(words), closest))
     return counts
+
+
+def shared(mine: Ngrams, theirs: Ngrams, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The rows of the candidates, and those of their references, that tell of the same n-gram of the same image."""
+    ours, wanted = mine.caption * SHIFT + mine.ngram, image[theirs.caption] * SHIFT + theirs.ngram
+    rows = np.searchsorted(ours, wanted)
+    held = np.append(ours, -1)[rows] == wanted
+    return rows[held], held.nonzero()[0]
 
 
 def bleu_of(counts: Sequence[BleuCounts], max_order: int = 4) -> list[float]:
@@ -214,23 +220,17 @@ def cider_d_each(candidates: Sequence[str], references: Answers) -> list[float]:
     nothing, and **a single image scores 0 even on an exact match**. tf is a plain count, as in the COCO reference code.
     """
     captions, answers = _paired(candidates, references)
-    idf = answers.idf
-    scores = []
-    for words, others, norms in zip(captions, answers.counts, answers.norms, strict=True):
-        found = [ngrams(words, order) for order in ORDERS]
-        lengths = [answers.norm(counts) for counts in found]
-        total = 0.0
-        for other, norm in zip(others, norms, strict=True):
-            cosine = 0.0
-            for c, s, norm_c, norm_s in zip(found, other, lengths, norm, strict=True):
-                if norm_c and norm_s:
-                    # g = tf * idf and c and s share the idf, so min(g_c, g_s) g_s = min(tf_c, tf_s) tf_s idf^2
-                    shared = (min(c[ngram], s[ngram]) * s[ngram] * idf[ngram] ** 2 for ngram in c.keys() & s.keys())
-                    cosine += math.fsum(shared) / (norm_c * norm_s)  # fsum: the order of a set must not show
-            difference = len(words) - sum(other[0].values())
-            total += cosine / len(ORDERS) * math.exp(-(difference**2) / (2 * SIGMA**2))
-        scores.append(10 * total / len(others))
-    return scores
+    image, cosine = answers.image, np.zeros(len(answers.image))
+    for order, mine, theirs in zip(ORDERS, answers.numbers.count(captions), answers.ngrams, strict=True):
+        ours, held = shared(mine, theirs, image)
+        # g = tf * idf and c and s share the idf, so min(g_c, g_s) g_s = min(tf_c, tf_s) tf_s idf^2
+        count, idf = theirs.times[held], answers.idf[order - 1][theirs.ngram[held]]
+        product = np.bincount(theirs.caption[held], np.minimum(mine.times[ours], count) * count * idf**2, len(image))
+        norms = answers.norm(order, mine, len(captions))[image] * answers.norm(order, theirs, len(image))
+        cosine += np.divide(product, norms, out=np.zeros(len(image)), where=norms > 0)
+    difference = np.array([len(words) for words in captions])[image] - answers.lengths
+    similarity = 10 / len(ORDERS) * cosine * np.exp(-(difference**2) / (2 * SIGMA**2))
+    return (np.bincount(image, similarity) / np.bincount(image)).tolist()
 
 
 def cider_d(candidates: Sequence[str], references: Answers) -> float:
