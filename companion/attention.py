@@ -1,4 +1,4 @@
-"""A query, keys and values in; a context and the weights that made it out. Chapters 2 to 6 derive every line.
+"""A query, keys and values in; a context and the weights that made it out. Chapters 2 to 6 and 15 derive every line.
 
 Functions first, then modules that learn projections. None of them knows that its keys came from a picture.
 """
@@ -7,35 +7,14 @@ import math
 
 import torch
 from einops import rearrange
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor, nn
+
+from companion.averages import Attended, Mask, Scores, Values, beside_sentinel, one_place, weighted_average
+from companion.averages import masked_softmax as masked_softmax  # the book calls it by this module's name
 
 Query = Float[Tensor, "*batch query channel"]
 Keys = Float[Tensor, "*batch place channel"]
-Values = Float[Tensor, "*batch place value"]
-Mask = Bool[Tensor, "..."] | None
-Scores = Float[Tensor, "*batch query place"]
-Attended = tuple[Float[Tensor, "*batch query value"], Scores]
-
-
-def masked_softmax(scores: Float[Tensor, "... place"], mask: Mask = None) -> Float[Tensor, "... place"]:
-    """Weights that are positive where `mask` is True, exactly 0 where it is False, and sum to one over the places.
-
-    A row in which every place is masked has nothing to attend to: its weights are all 0, and so is its context.
-    The mask is boolean and broadcasts against the scores; anything else is a ValueError.
-    """
-    if mask is None:
-        return scores.softmax(-1)
-    if mask.dtype != torch.bool:
-        raise ValueError(f"a mask is boolean, True where one may look; this one is {mask.dtype}: try mask.bool()")
-    lowest = torch.finfo(scores.dtype).min  # finite: minus infinity would make an all-masked row NaN
-    return scores.masked_fill(~mask, lowest).softmax(-1).masked_fill(~mask, 0.0)
-
-
-def weighted_average(scores: Scores, values: Values, mask: Mask = None) -> Attended:
-    """The half that all mechanisms share: `weights = softmax(scores)`, `context = weights @ values`."""
-    weights = masked_softmax(scores, mask)
-    return weights @ values, weights
 
 
 def dot_product(query: Query, keys: Keys, values: Values, mask: Mask = None) -> Attended:
@@ -71,9 +50,17 @@ def additive(
     """
     query = query if query_weight is None else query @ query_weight.T
     keys = keys if key_weight is None else keys @ key_weight.T
+    return weighted_average(additive_scores(query, keys, vector), values, mask)
+
+
+def additive_scores(
+    query: Float[Tensor, "*batch query hidden"],
+    keys: Float[Tensor, "*batch place hidden"],
+    vector: Float[Tensor, "hidden"] | None,
+) -> Scores:
+    """`v . tanh(q + k)` of queries and keys that were projected before."""
     energy = torch.tanh(query.unsqueeze(-2) + keys.unsqueeze(-3))  # batch query place hidden
-    scores = energy.sum(-1) if vector is None else energy @ vector
-    return weighted_average(scores, values, mask)
+    return energy.sum(-1) if vector is None else energy @ vector
 
 
 class Attention(nn.Module):
@@ -151,6 +138,44 @@ class AdditiveAttention(DotProductAttention):
         return additive(self.query(query), keys, values, mask, vector=self.vector)
 
 
+class HardAttention(AdditiveAttention):
+    """`one_place` by additive scores: drawn while training, the likeliest in eval mode (Xu et al. 2015, section 4.1).
+
+    In eval mode the scores get no gradient, since moving them a little moves nothing.
+    """
+
+    def attend(self, query: Tensor, keys: Tensor, values: Tensor, mask: Mask = None) -> tuple[Tensor, Tensor]:
+        """Context (batch query value) and weights (batch query place), which are 1 at one place."""
+        scores = additive_scores(self.query(query), keys, self.vector)
+        return one_place(scores, values, mask, draw=self.training)
+
+
+class AdaptiveAttention(AdditiveAttention):
+    """Additive attention that may look away (Lu et al. 2017, "Knowing When to Look", equations 9 to 12).
+
+    With q the query and m the memory of an LSTM, there is for each query a sentinel `s = sigmoid(W q + b) * tanh(m)`, a
+    value like those of the places, and its score `v . tanh(W_q q + W_s s)` competes with theirs in one softmax.
+    """
+
+    def __init__(self, query_dim: int, key_dim: int, hidden_dim: int):
+        super().__init__(query_dim, key_dim, hidden_dim)
+        self.gate = nn.Linear(query_dim, key_dim)
+        self.sentinel = nn.Linear(key_dim, hidden_dim, bias=False)
+
+    def attend(
+        self, query: Tensor, keys: Tensor, values: Tensor, mask: Mask = None, memory: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Context (batch query value) and weights (batch query place), which lack what the sentinel got.
+
+        `memory` (batch query value) is the LSTM's; without one there is no sentinel.
+        """
+        if memory is None:
+            return super().attend(query, keys, values, mask)
+        sentinels, asked = torch.sigmoid(self.gate(query)) * torch.tanh(memory), self.query(query)
+        rivals = torch.tanh(asked + self.sentinel(sentinels)) @ self.vector
+        return beside_sentinel(additive_scores(asked, keys, self.vector), values, rivals, sentinels, mask)
+
+
 def for_every_head(mask: Mask) -> Mask:
     """A mask over batch query place with an axis of one head before the queries; a mask without batches needs none."""
     return mask if mask is None or mask.ndim < 3 else mask.unsqueeze(-3)
@@ -203,6 +228,8 @@ MECHANISMS: dict[str, type[Attention]] = {
     "scaled_dot": ScaledDotProductAttention,
     "additive": AdditiveAttention,
     "multi_head": MultiHeadAttention,
+    "hard": HardAttention,
+    "adaptive": AdaptiveAttention,
 }
 
 

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from companion import attention as mechanisms
-from companion.attention import MultiHeadAttention
+from companion.attention import AdaptiveAttention, MultiHeadAttention
 from companion.encoders import Grid
 
 
@@ -69,6 +69,9 @@ class LSTMDecoder(nn.Module):
         z' = sigmoid(W h + b) * z                       the gate (section 4.2.1); here one value per channel
         h, c = LSTM([E y, z'], h, c)                    equations 1 to 3
         logits = E tanh(E y + L_h h + L_z z') + b       the deep output (equation 7), its last matrix shared with E
+
+    Adaptive attention gets c beside the query, for its sentinel. Lu et al. (2017) attend after the LSTM has read the
+    word, with its new h and c; here, as for the other mechanisms, before.
     """
 
     def __init__(self, vocab: int, channels: int, hidden: int = 512, attention: str = "additive", dropout: float = 0.5):
@@ -101,7 +104,8 @@ class LSTMDecoder(nn.Module):
     def advance(self, embedded: Float[Tensor, "batch beam hidden"], state: State) -> tuple[Tensor, Tensor, State]:
         """One word: what the deep output layer needs, the weights, the next state."""
         hidden, cell = state.carry
-        context, weights = self.attention.attend(hidden + self.ask(embedded), *state.memory)
+        own = {"memory": cell} if isinstance(self.attention, AdaptiveAttention) else {}
+        context, weights = self.attention.attend(hidden + self.ask(embedded), *state.memory, **own)
         if weights.ndim == 4:
             weights = reduce(weights, "batch head beam place -> batch beam place", "mean")
         context = torch.sigmoid(self.gate(hidden)) * context

@@ -10,7 +10,7 @@ from jaxtyping import TypeCheckError
 from torch import nn
 from torch.nn import functional as F
 
-from companion import attention
+from companion import attention, averages
 
 # Every size is another number, so that no two axes can be swapped unnoticed.
 BATCH, QUERIES, PLACES, CHANNELS, KEY_DIM, HIDDEN, VALUE_DIM, HEADS = 2, 3, 5, 4, 7, 12, 6, 4
@@ -26,6 +26,7 @@ VALUES = draw(BATCH, PLACES, VALUE_DIM, seed=2)
 FEATURES = draw(BATCH, PLACES, KEY_DIM, seed=3)  # what a module attends to: keys and values alike
 MASK = torch.tensor([[[1, 1, 0, 1, 0]], [[0, 1, 1, 0, 1]]], dtype=torch.bool).repeat(1, QUERIES, 1)  # batch query place
 MASK[1, 2] = torch.tensor([True, False, False, False, True])  # one query may look elsewhere than the others
+MEMORY = draw(BATCH, QUERIES, KEY_DIM, seed=4)  # of an LSTM, for adaptive attention
 FUNCTIONS = {
     "dot_product": attention.dot_product,
     "scaled_dot_product": attention.scaled_dot_product,
@@ -34,8 +35,9 @@ FUNCTIONS = {
 
 
 def module(name):
+    """A mechanism in eval mode, in which none draws anything."""
     torch.manual_seed(0)
-    return attention.build(name, CHANNELS, KEY_DIM, HIDDEN).double()
+    return attention.build(name, CHANNELS, KEY_DIM, HIDDEN).double().eval()
 
 
 def cases():
@@ -69,11 +71,11 @@ def test_weights_are_not_negative_and_sum_to_one_over_the_places(attend, keys, v
 
 
 @each_mechanism
-def test_a_masked_place_gets_exactly_zero_and_any_other_more(attend, keys, values):
+def test_a_masked_place_gets_exactly_zero_and_any_other_more_if_attention_is_soft(attend, keys, values):
     _, weights = attend(QUERY, keys, values, MASK)
     allowed = per_head(MASK, weights)
     assert (weights[~allowed] == 0).all()
-    assert (weights[allowed] > 0).all()
+    assert (weights[allowed] > 0).all() or isinstance(attend, attention.HardAttention)
 
 
 @each_mechanism
@@ -292,6 +294,141 @@ def test_a_batch_as_large_as_the_number_of_heads_does_not_lend_its_mask_to_the_h
     assert torch.equal(weights, mask[:, None].double().expand_as(weights))
 
 
+# --- hard attention -----------------------------------------------------------------------------------------------
+
+SCORES = draw(BATCH, QUERIES, PLACES, seed=8)
+
+
+@pytest.mark.parametrize("mask", [None, MASK], ids=["all places", "masked"])
+@pytest.mark.parametrize("training", [True, False], ids=["drawn", "likeliest"])
+def test_hard_attention_gives_the_value_of_one_place_and_weights_of_exactly_one_and_zero(training, mask):
+    made = module("hard").train(training)
+    for _ in range(20):
+        context, weights = made(QUERY, FEATURES, FEATURES, mask)
+        assert ((weights == 0) | (weights == 1)).all()
+        assert (weights.sum(-1) == 1).all()
+        assert (weights.bool() <= MASK).all() or mask is None
+        torch.testing.assert_close(context, FEATURES[torch.arange(BATCH)[:, None], weights.argmax(-1)])
+
+
+def test_in_eval_mode_hard_attention_looks_where_additive_attention_looks_most():
+    soft, hard = module("additive"), module("hard")
+    hard.load_state_dict(soft.state_dict())
+    for mask in (None, MASK):
+        most = soft(QUERY, FEATURES, FEATURES, mask)[1].argmax(-1)
+        assert torch.equal(hard(QUERY, FEATURES, FEATURES, mask)[1].argmax(-1), most)
+
+
+def test_places_are_drawn_as_often_as_the_soft_weights_say():
+    torch.manual_seed(0)
+    scores = SCORES.unsqueeze(0).expand(20_000, -1, -1, -1)
+    values, mask = VALUES.expand(20_000, -1, -1, -1), MASK
+    for masked in (None, mask):
+        _, weights = averages.one_place(scores, values, masked, draw=True)
+        expected = averages.masked_softmax(SCORES, masked)
+        torch.testing.assert_close(weights.mean(0), expected, atol=0.015, rtol=0)  # four standard deviations
+
+
+def test_a_draw_and_its_gradient_are_those_of_pytorchs_straight_through_gumbel_softmax():
+    ours, theirs = (SCORES.clone().requires_grad_() for _ in range(2))
+    torch.manual_seed(3)
+    context, weights = averages.one_place(ours, VALUES, draw=True)
+    torch.manual_seed(3)
+    expected = F.gumbel_softmax(theirs, tau=1.0, hard=True)
+    torch.testing.assert_close(weights, expected)
+    (context * draw(*context.shape, seed=9)).sum().backward()
+    ((expected @ VALUES) * draw(*context.shape, seed=9)).sum().backward()
+    torch.testing.assert_close(ours.grad, theirs.grad)
+
+
+@pytest.mark.filterwarnings("ignore:Anomaly Detection")
+def test_a_draw_among_no_places_gives_zeros_and_finite_gradients():
+    mask, scores = MASK.clone(), SCORES.clone().requires_grad_()
+    mask[0, 1] = False
+    with torch.autograd.detect_anomaly():
+        context, weights = averages.one_place(scores, VALUES, mask, draw=True)
+        context.square().sum().backward()
+    assert (weights[0, 1] == 0).all()
+    assert (context[0, 1] == 0).all()
+    assert (scores.grad[~mask] == 0).all()
+
+
+# --- adaptive attention -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mask", [None, MASK], ids=["all places", "masked"])
+def test_adaptive_attention_equals_a_softmax_over_the_places_and_the_sentinel_worked_out_one_by_one(mask):
+    made = module("adaptive")
+    p = made.state_dict()
+    context, weights = made.attend(QUERY, *made.prepare(FEATURES, FEATURES), mask, memory=MEMORY)
+    for b in range(BATCH):
+        for q in range(QUERIES):
+            seen = [i for i in range(PLACES) if mask is None or mask[b, q, i]]
+            gate = 1 / (1 + (-(p["gate.weight"] @ QUERY[b, q] + p["gate.bias"])).exp())
+            sentinel = gate * MEMORY[b, q].tanh()
+            asked = p["query.weight"] @ QUERY[b, q]
+            keys = [*(p["key.weight"] @ FEATURES[b, i] for i in seen), p["sentinel.weight"] @ sentinel]
+            power = torch.stack([p["vector"] @ (asked + key).tanh() for key in keys]).exp()
+            share = power / power.sum()
+            torch.testing.assert_close(weights[b, q, seen], share[:-1])
+            torch.testing.assert_close(1 - weights[b, q].sum(), share[-1])
+            torch.testing.assert_close(context[b, q], share[:-1] @ FEATURES[b, seen] + share[-1] * sentinel)
+
+
+def test_a_sentinel_that_wins_leaves_the_places_nothing_and_one_that_loses_leaves_them_all():
+    values, sentinels = VALUES, draw(BATCH, QUERIES, VALUE_DIM, seed=9)
+    for mask in (None, MASK):
+        context, weights = averages.beside_sentinel(
+            SCORES, values, torch.full((BATCH, QUERIES), 1e4).double(), sentinels, mask
+        )
+        assert (weights == 0).all()
+        torch.testing.assert_close(context, sentinels)
+        lost = averages.beside_sentinel(SCORES, values, torch.full((BATCH, QUERIES), -1e4).double(), sentinels, mask)
+        torch.testing.assert_close(lost, averages.weighted_average(SCORES, values, mask))
+
+
+def test_a_query_with_every_place_masked_gets_its_sentinel():
+    sentinels = draw(BATCH, QUERIES, VALUE_DIM, seed=9)
+    context, weights = averages.beside_sentinel(SCORES, VALUES, SCORES[..., 0], sentinels, MASK & False)
+    assert (weights == 0).all()
+    torch.testing.assert_close(context, sentinels)
+
+
+@pytest.mark.parametrize("shape", [(PLACES,), (1, PLACES), (QUERIES, 1), (BATCH, 1, PLACES)])
+def test_a_mask_that_broadcasts_does_so_beside_a_sentinel(shape):
+    small = torch.ones(shape, dtype=torch.bool)
+    small[0] = False
+    inputs = (SCORES, VALUES, SCORES[..., 0], draw(BATCH, QUERIES, VALUE_DIM, seed=9))
+    whole = small.expand(SCORES.shape).clone()
+    torch.testing.assert_close(averages.beside_sentinel(*inputs, small), averages.beside_sentinel(*inputs, whole))
+
+
+def test_a_sentinel_is_each_querys_own():
+    made, other = module("adaptive"), MEMORY.clone()
+    other[0, 1] += 1
+    prepared = made.prepare(FEATURES, FEATURES)
+    changed = made.attend(QUERY, *prepared, memory=other)[0] != made.attend(QUERY, *prepared, memory=MEMORY)[0]
+    assert changed.any(-1).nonzero().tolist() == [[0, 1]]
+
+
+def test_gradients_beside_a_sentinel_are_those_of_finite_differences():
+    made = module("adaptive")
+    inputs = [x[:, :2].clone().requires_grad_() for x in (QUERY, FEATURES, FEATURES, MEMORY)]
+
+    def attend(query, keys, values, memory):
+        return made.attend(
+            query, *made.prepare(keys, values), torch.tensor([[True, False], [True, True]]), memory=memory
+        )
+
+    assert torch.autograd.gradcheck(attend, inputs)
+
+
+def test_without_a_memory_adaptive_attention_is_additive_attention():
+    soft, adaptive = module("additive"), module("adaptive")
+    adaptive.load_state_dict(soft.state_dict(), strict=False)
+    torch.testing.assert_close(adaptive(QUERY, FEATURES, FEATURES, MASK), soft(QUERY, FEATURES, FEATURES, MASK))
+
+
 # --- modules ------------------------------------------------------------------------------------------------------
 
 
@@ -308,8 +445,8 @@ def test_preparing_once_and_attending_per_word_equals_doing_both(name):
 
 @pytest.mark.parametrize("name", [name for name in attention.MECHANISMS if name != "mean"])
 def test_every_matrix_that_shapes_the_context_learns(name):
-    made = module(name)
-    made(QUERY, FEATURES, FEATURES)[0].square().sum().backward()
+    made, more = module(name).train(), {"memory": MEMORY} if name == "adaptive" else {}
+    made.attend(QUERY, *made.prepare(FEATURES, FEATURES), **more)[0].square().sum().backward()
     still = {key for key, x in made.named_parameters() if x.grad is None or x.grad.abs().max() < 1e-9}
     assert still <= {"key.bias"}  # it lifts all scores of a query alike
 

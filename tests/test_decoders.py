@@ -106,10 +106,13 @@ def test_pictures_that_share_a_batch_do_not_see_each_other(name):
 
 
 @each_decoder
-def test_weights_are_not_negative_and_sum_to_one_over_the_places(name):
+def test_weights_are_not_negative_and_sum_to_one_over_the_places_and_to_less_beside_a_sentinel(name):
     weights = make(name)(*inputs()).weights
     assert (weights >= 0).all()
-    torch.testing.assert_close(weights.sum(-1), torch.ones(BATCH, BEAMS, WORDS, dtype=torch.float64))
+    if name == "adaptive":
+        assert (weights.sum(-1) < 1).all()
+    else:
+        torch.testing.assert_close(weights.sum(-1), torch.ones(BATCH, BEAMS, WORDS, dtype=torch.float64))
 
 
 @each_decoder
@@ -170,7 +173,7 @@ def test_the_embedding_and_the_last_layer_are_one_matrix_also_after_copying_and_
 
 @each_decoder
 def test_every_parameter_learns_from_the_words(name):
-    decoder, (grid, tokens) = make(name, dropout=0.0).requires_grad_(True), inputs()
+    decoder, (grid, tokens) = make(name, dropout=0.0).requires_grad_(True).train(), inputs()
     F.cross_entropy(decoder(grid, tokens).logits.flatten(0, 2), tokens.roll(-1, 2).flatten()).backward()
     still = {key for key, x in decoder.named_parameters() if x.grad is None or x.grad.abs().max() < 1e-9}
     # key.bias lifts all scores of a query alike; where nothing is asked (mean pooling), the question learns nothing
@@ -242,6 +245,55 @@ def test_the_weights_of_several_heads_are_their_mean():
     _, per_head = decoder.attention.attend(query, *state.memory)
     mean = sum(per_head[:, head] for head in range(4)) / 4
     torch.testing.assert_close(decoder.step(tokens[..., 0], state).weights, mean)
+
+
+# --- hard and adaptive attention ----------------------------------------------------------------------------------
+
+
+def test_hard_attention_looks_at_one_place_a_word_drawn_in_training_and_fixed_in_eval_mode():
+    decoder, (grid, tokens) = make("hard", dropout=0.0), inputs()
+    fixed = decoder(grid, tokens).weights
+    decoder.train()
+    torch.manual_seed(0)
+    drawn = [decoder(grid, tokens).weights for _ in range(5)]
+    for weights in (fixed, *drawn):
+        assert ((weights == 0) | (weights == 1)).all()
+        assert (weights.sum(-1) == 1).all()
+    assert not all(torch.equal(weights, drawn[0]) for weights in drawn)
+    torch.manual_seed(0)
+    assert torch.equal(decoder(grid, tokens).weights, drawn[0])
+
+
+def test_captions_that_share_a_picture_draw_each_for_itself():
+    decoder, (grid, tokens) = make("hard", dropout=0.0).train(), inputs()
+    torch.manual_seed(0)
+    weights = decoder(grid, tokens[:, :1].expand(-1, 50, -1)).weights
+    assert (weights[:, :, 0].amax(1).sum(-1) > 1).all()  # at the first word all fifty have the same scores
+
+
+def test_the_sentinel_of_a_step_is_made_of_the_memory_before_the_step():
+    decoder, (grid, tokens) = make("adaptive"), inputs()
+    state = decoders.widen(decoder.start(grid), BEAMS)
+    hidden, cell = state.carry
+    query = hidden + decoder.ask(decoder.look_up(tokens[..., 0]))
+    _, weights = decoder.attention.attend(query, *state.memory, memory=cell)
+    torch.testing.assert_close(decoder.step(tokens[..., 0], state).weights, weights)
+
+
+def test_a_sentinel_that_wins_leaves_the_places_nothing_and_the_words_to_memory():
+    decoder, (grid, tokens) = make("adaptive"), inputs()
+    decoder.attention.key.weight.zero_()
+    decoder.attention.query.weight.zero_()  # a place scores 0
+    decoder.attention.vector.fill_(1e3)
+    decoder.attention.sentinel.weight.copy_(torch.eye(HIDDEN // 2, HIDDEN))
+    state = decoders.widen(decoder.start(grid), BEAMS)
+    state = state._replace(carry=(state.carry[0], state.carry[1].abs() + 1))  # a sentinel above 0 scores above 0
+    step = decoder.step(tokens[..., 0], state)
+    assert (step.weights == 0).all()
+    blind = decoder.step(tokens[..., 0], state._replace(memory=tuple(torch.randn_like(x) for x in state.memory)))
+    assert not torch.allclose(blind.logits, step.logits)  # with keys of its own a place may win again
+    blind = decoder.step(tokens[..., 0], state._replace(memory=(state.memory[0], torch.randn_like(state.memory[1]))))
+    torch.testing.assert_close(blind.logits, step.logits)
 
 
 # --- the LSTM decoder's equations ---------------------------------------------------------------------------------

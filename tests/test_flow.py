@@ -7,8 +7,8 @@ import companion
 
 ORDER = [
     "files", "vocabulary", "scenes", "photos", "collecting", "datasets", "archives", "downloads", "batches", "augment",
-    "encoders", "features", "attention", "decoders", "decoding", "captioner", "ngrams", "metrics", "grounding",
-    "evaluation", "plots", "checkpoints", "rewards", "losses", "training", "recipes", "apps", "cli", "authoring",
+    "encoders", "features", "averages", "attention", "decoders", "decoding", "captioner", "pipeline", "ngrams", "metrics",
+    "grounding", "evaluation", "plots", "checkpoints", "rewards", "losses", "training", "recipes", "apps", "cli", "authoring",
 ]  # fmt: skip
 
 
