@@ -129,23 +129,20 @@ def parser() -> argparse.ArgumentParser:
 
 def caption(options: argparse.Namespace) -> int:
     """Caption every photograph that can be read; name every other on standard error."""
-    from companion import checkpoints, evaluation, photos
+    from companion import checkpoints, evaluation, photos, pipeline
 
     if options.attention:
         new_picture(options.attention, options.photos)
     captioner = checkpoints.load(options.checkpoint)
     failed, strips = False, []
-    for path in options.photos:
-        try:
-            image = photos.load(path, captioner.side)
-            shown = photos.original(path) if options.attention else None
-        except ValueError as error:
-            failed = bool(complain(error))
+    for path, found in pipeline.caption_files(captioner, options.photos, options.beam):
+        if isinstance(found, ValueError):
+            failed = bool(complain(found))
             continue
-        found = captioner.caption(image.unsqueeze(0), beam=options.beam)[0]
         line = json.dumps(record(path, found)) if options.json else evaluation.text(found)
         print(line if options.json or len(options.photos) == 1 else f"{printable(path)}: {line}", flush=True)
-        if shown:
+        if options.attention:
+            shown = photos.original(path)
             shown.thumbnail((FRAME, FRAME))
             strips.append((shown, found.words, found.weights))
     if strips:

@@ -6,9 +6,10 @@ from pathlib import Path
 import companion
 
 ORDER = [
-    "files", "vocabulary", "scenes", "photos", "collecting", "datasets", "archives", "downloads", "batches", "augment",
-    "encoders", "features", "averages", "attention", "decoders", "decoding", "captioner", "pipeline", "ngrams", "metrics",
-    "grounding", "evaluation", "plots", "checkpoints", "rewards", "losses", "training", "recipes", "apps", "cli", "authoring",
+    "files", "vocabulary", "scenes", "photos", "collecting", "datasets", "archives", "downloads", "batches",
+    "augment", "encoders", "features", "averages", "attention", "decoders", "decoding", "captioner", "pipeline",
+    "ngrams", "metrics", "grounding", "evaluation", "plots", "checkpoints", "rewards", "losses", "training",
+    "recipes", "apps", "cli", "authoring",
 ]  # fmt: skip
 
 
