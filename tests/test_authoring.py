@@ -4,12 +4,14 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from companion.authoring import guards
+from companion.authoring.launching import colab_cell
 from companion.authoring.notebooks import choose, is_current, main
 from companion.authoring.twins import notebook_path, place, read_twin
 
@@ -141,7 +143,7 @@ def test_a_text_becomes_an_executed_notebook_that_is_the_same_every_time(book):
     assert main(["--book", str(book)]) == 0
     first = notebook_path(twin).read_bytes()
     made = nbformat.reads(first.decode(), as_version=4)
-    assert made.cells[1].outputs[0].text.strip() == sys.executable, "not the Python that made the notebook"
+    assert made.cells[2].outputs[0].text.strip() == sys.executable, "not the Python that made the notebook"
     assert guards.check(notebook_path(twin)) == []
     notebook_path(twin).unlink()
     assert main(["--book", str(book)]) == 0
@@ -154,6 +156,35 @@ def test_a_notebook_is_made_again_only_if_its_text_changed_or_it_is_asked_for(bo
         assert main([*arguments, "--book", str(book)]) == 0
         assert capsys.readouterr().out == f"01_toy.ipynb: {said}\n"
     write(book, "print(2)")
+    assert not is_current(twin)
+
+
+@pytest.mark.parametrize(("on_colab", "installed"), [(True, False), (True, True), (False, False)])
+def test_the_first_cell_fetches_the_package_on_colab_once_and_does_nothing_elsewhere(monkeypatch, on_colab, installed):
+    asked = []
+
+    class Shell:
+        kernel = SimpleNamespace(do_shutdown=lambda restart: asked.append(("restart", restart)))
+
+        def run_line_magic(self, name, line):
+            asked.append((name, line))
+
+    if on_colab:
+        monkeypatch.setitem(sys.modules, "google.colab", SimpleNamespace())
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: "there" if installed else None)
+    exec(colab_cell().source, {"get_ipython": Shell})
+    fetched = [("pip", "install --quiet git+https://github.com/attention-companion/attention-companion scikit-image")]
+    assert asked == ([*fetched, ("restart", True)] if on_colab and not installed else [])
+
+
+def test_a_notebook_without_the_cell_for_colab_is_refused_and_made_again(book):
+    twin = write(book, "print(1)")
+    assert main(["--book", str(book)]) == 0
+    made = nbformat.read(notebook_path(twin), as_version=4)
+    assert guards.unlaunchable(made) == []
+    made.cells[0].source = made.cells[0].source.replace("github.com", "example.org")
+    assert guards.unlaunchable(made) != []
+    nbformat.write(made, notebook_path(twin))
     assert not is_current(twin)
 
 

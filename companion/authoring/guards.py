@@ -12,6 +12,7 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
+from companion.authoring.launching import CELL_ID, colab_cell
 from companion.authoring.twins import differences, place, read_twin, twin_path
 
 MAX_CELL_LINES = 15
@@ -36,6 +37,13 @@ def unexecuted(notebook: NotebookNode) -> list[str]:
         for count, (index, cell) in enumerate(cells, start=1)
         if cell.execution_count != count
     ]
+
+
+def unlaunchable(notebook: NotebookNode) -> list[str]:
+    """A notebook that does not begin with the cell that fetches the package on Colab, from today's address."""
+    if notebook.cells and notebook.cells[0].source == colab_cell().source:
+        return []
+    return ["the first cell is not the one for Colab; run `make notebooks`"]
 
 
 def long_cells(notebook: NotebookNode) -> list[str]:
@@ -86,7 +94,7 @@ def outside_outputs(notebook: NotebookNode) -> list[str]:
 
 
 NOTEBOOK_GUARDS: tuple[Callable[[NotebookNode], list[str]], ...] = (
-    unexecuted, long_cells, pictures_without_words, errors, warnings, outside_outputs,
+    unexecuted, unlaunchable, long_cells, pictures_without_words, errors, warnings, outside_outputs,
 )  # fmt: skip
 
 
@@ -114,7 +122,8 @@ def check(path: Path) -> list[str]:
 
 def too_much_ignored(notebooks: Iterable[NotebookNode]) -> list[str]:
     """More than 15 % of the code cells of the whole book whose output nobody compares."""
-    cells = [cell for notebook in notebooks for _, cell in _code(notebook) if cell.source.strip()]
+    code = (cell for notebook in notebooks for _, cell in _code(notebook))
+    cells = [cell for cell in code if cell.source.strip() and cell.get("id") != CELL_ID]
     ignored = sum(IGNORED in _tags(cell) or "NBVAL_IGNORE_OUTPUT" in cell.source for cell in cells)
     if ignored <= MAX_IGNORED_SHARE * len(cells):
         return []

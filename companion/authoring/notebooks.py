@@ -16,6 +16,7 @@ from nbformat import NotebookNode
 from nbval.kernel import CURRENT_ENV_KERNEL_NAME, NbvalKernelspecManager
 
 from companion.authoring import guards
+from companion.authoring.launching import colab_cell
 from companion.authoring.twins import differences, notebook_path, place, read_twin
 from companion.files import write_whole
 
@@ -56,6 +57,7 @@ def execute(notebook: NotebookNode, folder: Path) -> None:
 def make(twin: Path) -> None:
     """Execute a text and write its notebook; if a cell fails, ValueError in one line, and the old one stays."""
     notebook = read_twin(twin)
+    notebook.cells.insert(0, colab_cell())
     try:
         execute(notebook, notebook_path(twin).parent)
     except ValueError as problem:
@@ -64,12 +66,13 @@ def make(twin: Path) -> None:
 
 
 def is_current(twin: Path) -> bool:
-    """Whether the notebook says what its text says and was executed."""
+    """Whether the notebook says what its text says, was executed, and can fetch the package on Colab."""
     path = notebook_path(twin)
     if not path.exists():
         return False
     notebook = nbformat.read(path, as_version=4)
-    return not guards.unexecuted(notebook) and not any(differences(notebook, read_twin(twin)))
+    undone = guards.unexecuted(notebook) or guards.unlaunchable(notebook)
+    return not undone and not any(differences(notebook, read_twin(twin)))
 
 
 def choose(book: Path, names: list[str]) -> list[Path]:

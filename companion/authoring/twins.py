@@ -11,6 +11,8 @@ from pathlib import Path
 import jupytext
 from nbformat import NotebookNode
 
+from companion.authoring.launching import CELL_ID
+
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 
 FENCE = re.compile(r"\s*(?P<fence>`{3,}|:{3,}|~{3,})(?P<rest>.*)")
@@ -47,14 +49,18 @@ def read_twin(twin: Path) -> NotebookNode:
 
 
 def differences(notebook: NotebookNode, twin: NotebookNode) -> Iterator[str]:
-    """One line for every cell whose kind, text or metadata (tags, alternative text) differs from its twin's."""
-    for index, (cell, other) in enumerate(zip(notebook.cells, twin.cells, strict=False)):
+    """One line for every cell whose kind, text or metadata (tags, alternative text) differs from its twin's.
+
+    The cell for Colab stands in no text.
+    """
+    written = [(index, cell) for index, cell in enumerate(notebook.cells) if cell.get("id") != CELL_ID]
+    for (index, cell), other in zip(written, twin.cells, strict=False):
         for part in ("cell_type", "source", "metadata"):
             if cell[part] != other[part]:
                 yield f"{place(notebook, index)}: its {part} differs from the text"
                 break
-    if len(notebook.cells) != len(twin.cells):
-        yield f"{len(notebook.cells)} cells, and the text has {len(twin.cells)}"
+    if len(written) != len(twin.cells):
+        yield f"{len(written)} cells, and the text has {len(twin.cells)}"
 
 
 def place(notebook: NotebookNode, index: int) -> str:
