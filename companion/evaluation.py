@@ -59,11 +59,11 @@ def score_scenes(captions: Sequence[Caption], drawn: Sequence[Scene]) -> dict[st
 
 
 def caption_stored(captioner: Captioner, stored: np.ndarray, beam: int = 5, batch: int = 100) -> list[Caption]:
-    """A caption for every photograph that is stored (`features.store`)."""
+    """A caption for every photograph whose grid is stored."""
     return [
         caption
         for part in torch.arange(len(stored)).split(batch)
-        for caption in captioner.caption(features.halfway(stored, part), beam=beam)
+        for caption in captioner.caption(features.grid(stored, part), beam=beam)
     ]
 
 

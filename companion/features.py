@@ -1,34 +1,24 @@
-"""Photographs in, what the frozen half of an encoder makes of them out, stored on disk for every epoch.
+"""Photographs in, their grids from a frozen encoder out, stored on disk so that every epoch can reuse them.
 
-Explained in chapter 16. A file holds half-precision numbers: photograph, view (as it is; mirrored), row, col, channel.
+Explained in chapter 16. A file holds half-precision numbers: photograph, view (as it is; mirrored), place, channel.
 """
 
 import hashlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from einops import rearrange
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from companion.batches import pictures
 from companion.datasets import Example
-from companion.encoders import Halfway
+from companion.encoders import Grid
 from companion.files import write_whole
 
 VIEWS = 2
-
-
-@runtime_checkable
-class Beginner(Protocol):
-    """An encoder with a frozen half."""
-
-    def begin(self, images: Tensor) -> Halfway:
-        """Images (batch 3 row col) through the frozen half."""
 
 
 def fingerprint(examples: Sequence[Example]) -> str:
@@ -43,11 +33,11 @@ def fingerprint(examples: Sequence[Example]) -> str:
 
 
 @torch.inference_mode()
-def store(encoder: Beginner, examples: Sequence[Example], path: Path | str, batch: int = 32) -> np.ndarray:
-    """All the examples' photographs, and their mirror images, halfway, as an array mapped from the file at `path`.
+def store(encoder: nn.Module, examples: Sequence[Example], path: Path | str, batch: int = 32) -> np.ndarray:
+    """Grids of all the examples' photographs, and of their mirror images, as an array mapped from the file at `path`.
 
-    Returns half precision, image view row col channel. A file that is there already is used again if it is whole and
-    was made of the same photographs; otherwise it is made anew, under another name first, so that half a file is never
+    Returns half precision, image view place channel. A file that is there already is used again if it is whole and was
+    made of the same photographs; otherwise it is made anew, under another name first, so that half a file is never
     taken for one. ValueError, naming the photograph, if one cannot be read.
     """
     path, wanted = Path(path), fingerprint(examples)
@@ -59,8 +49,7 @@ def store(encoder: Beginner, examples: Sequence[Example], path: Path | str, batc
     try:
         for first in tqdm(range(0, len(examples), batch), desc="looking at photographs", unit="batch"):
             images = pictures(examples[first : first + batch])
-            seen = torch.stack([encoder.begin(x).maps for x in (images, images.flip(-1))])
-            views = rearrange(seen, "view image channel row col -> image view row col channel").half().numpy()
+            views = torch.stack([encoder(x).features for x in (images, images.flip(-1))], dim=1).half().numpy()
             if grids is None:
                 shape = (len(examples), *views.shape[1:])
                 grids = np.lib.format.open_memmap(unfinished, mode="w+", dtype=np.float16, shape=shape)
@@ -84,7 +73,8 @@ def reusable(path: Path, key: Path, wanted: str) -> np.ndarray | None:
         return None
 
 
-def halfway(stored: np.ndarray, pictures: Tensor, views: Tensor | None = None) -> Halfway:
-    """Some of the photographs, each in the view asked for (0 as it is, 1 mirrored), in full precision."""
+def grid(stored: np.ndarray, pictures: Tensor, views: Tensor | None = None) -> Grid:
+    """The grids of some photographs, each in the view asked for (0 as it is, 1 mirrored), in full precision."""
     chosen = stored[pictures.numpy(), 0 if views is None else views.numpy()]
-    return Halfway(rearrange(torch.from_numpy(chosen).float(), "image row col channel -> image channel row col"))
+    side = int(chosen.shape[1] ** 0.5)
+    return Grid(torch.from_numpy(chosen).float(), side, side)

@@ -51,7 +51,7 @@ def shown_loss(
     values = decoder.adapt(grid.features)
     share = (shown.to(values.dtype) / shown.sum(-1, keepdim=True).clamp_min(1)).flatten(1, 2)
     region = (share @ values).view(*spoken.shape, -1)[spoken]
-    named = F.cross_entropy(decoder.read_out(decoder.from_context(region)), targets[spoken])
+    named = F.cross_entropy(decoder.read_out(decoder.from_context(region.unsqueeze(0)))[0], targets[spoken])
     return named - looked.mean()
 
 

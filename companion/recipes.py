@@ -7,7 +7,7 @@ import platform
 import shlex
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -19,7 +19,6 @@ from companion.augment import flip_falsifies
 from companion.batches import caption_tensor, similar
 from companion.captioner import Captioner, build
 from companion.datasets import Example
-from companion.encoders import EfficientNetLite0
 from companion.files import write_whole
 from companion.rewards import Judge
 from companion.training import Batch, Plan, fit, rounded
@@ -27,7 +26,7 @@ from companion.vocabulary import Vocabulary
 
 SCENES = Plan(epochs=6, rate=3e-3, batch=32, captions=2, shown=1.0, forget=0.3, judged=1, judged_rate=2e-4)
 SCENES_DRAWN = 32_000
-PHOTOS = Plan(epochs=25, rate=1.5e-3, batch=64, captions=2, encoder_rate=0.1, decay=0.05, smoothing=0.1, judged=4)
+PHOTOS = Plan(epochs=12, rate=1.5e-3, batch=32, captions=3, decay=0.05, smoothing=0.1, judged=2, judged_rate=1e-4)
 PHOTOS_WATCHED = 300  # of the dev split, after every epoch
 PHOTOS_MIN_COUNT = 4  # rarer words become <unk>
 Precision = Literal["32-true", "bf16-mixed"]  # bfloat16 is twice as fast or more where the processor knows it
@@ -45,16 +44,18 @@ def train_scenes(
     size: str = "base",
     resume: bool = False,
     precision: Precision = "32-true",
+    attention: str = "additive",
+    decoder: str = "lstm",
     plan: Plan = SCENES,
     drawn: int = SCENES_DRAWN,
 ) -> Captioner:
     """Draw scenes, train a captioner on them from nothing, measure it on scenes it has not seen, save it in `out`."""
-    plan = plan._replace(seed=seed)
+    plan = plan._replace(seed=seed, shown=plan.shown if decoder == "lstm" else 0.0)  # the transformer cannot be shown
     world, unseen = scenes.make("train", drawn), scenes.make("validation", 300)
     train = [Example(str(scene.seed), scene.image, tuple(r.text for r in scene.captions)) for scene in world]
     vocabulary = vocabulary_of(train, min_count=1)
     torch.manual_seed(seed)
-    captioner = build("scenes", vocabulary, size)
+    captioner = build("scenes", vocabulary, size, attention, decoder)
     images, tokens, where = evaluation.scene_images(world), caption_tensor(train, vocabulary), shown(world)
 
     def feed(generator: torch.Generator) -> Iterator[Batch]:
@@ -83,7 +84,8 @@ def train_scenes(
         "validation": "300 other scenes",
         "measured": "1000 scenes of the test split, and of the compositional one",
     }
-    command = f"companion train scenes --out {shlex.quote(out.name)} --size {size}"
+    made = f"--size {size} --attention {attention} --decoder {decoder}"
+    command = f"companion train scenes --out {shlex.quote(out.name)} {made}"
 
     def measure(captioner: Captioner) -> dict[str, float]:
         return evaluation.evaluate_scenes(captioner)
@@ -99,7 +101,7 @@ def train_photos(
     precision: Precision = "32-true",
     plan: Plan = PHOTOS,
 ) -> Captioner:
-    """Train a captioner on the photographs and captions in `data` and save it in `out`.
+    """Train a decoder on the photographs and captions in `data`, over a frozen encoder, and save it in `out`.
 
     Every photograph is also seen in the mirror, unless one of its captions says left or right.
     """
@@ -109,10 +111,9 @@ def train_photos(
     vocabulary = vocabulary_of(train, PHOTOS_MIN_COUNT)
     torch.manual_seed(seed)
     captioner = build("photos", vocabulary)
-    encoder = cast(EfficientNetLite0, captioner.encoder)
     out.mkdir(parents=True, exist_ok=True)
     stored, stored_dev = (
-        features.store(encoder, e, out / f"{n}.npy") for e, n in ((train, "train"), (dev, "dev"))
+        features.store(captioner.encoder, e, out / f"{n}.npy") for e, n in ((train, "train"), (dev, "dev"))
     )
     tokens = caption_tensor(train, vocabulary)
     mirrorable = torch.tensor([not any(map(flip_falsifies, example.captions)) for example in train])
@@ -121,7 +122,7 @@ def train_photos(
         for chosen, told in similar(tokens, plan.batch, plan.captions, generator):
             views = (torch.rand(len(chosen), generator=generator) < 0.5) & mirrorable[chosen]
             words = trimmed(tokens[chosen[:, None], told])
-            yield Batch(features.halfway(stored, chosen, views.long()), words, chosen)
+            yield Batch(features.grid(stored, chosen, views.long()), words, chosen)
 
     few = dev[:PHOTOS_WATCHED]
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from companion import decoding
 from companion.batches import collate
 from companion.captioner import Captioner, Source
+from companion.distribution import weighed
 from companion.encoders import Grid
 from companion.vocabulary import Vocabulary, detokenize
 
@@ -38,7 +39,8 @@ def self_critical_loss(
     inputs, targets = tokens[..., :-1], tokens[..., 1:]
     scores = model(grid, inputs).logits.log_softmax(-1).gather(-1, targets.unsqueeze(-1)).squeeze(-1)
     spoken = (targets != Vocabulary.pad).float()
-    return -((reward - baseline).unsqueeze(-1) * scores * spoken).sum() / spoken.sum()
+    loss = -((reward - baseline).unsqueeze(-1) * scores * spoken).sum() / spoken.sum()
+    return weighed(loss, spoken.sum())
 
 
 def caption_ids(vocabulary: Vocabulary, words: Sequence[str]) -> list[int]:

@@ -1,6 +1,6 @@
 """A captioner and stored examples in, a trained captioner out, whatever interrupts it. Explained in chapter 11.
 
-The loop runs on Lightning Fabric, so the same lines serve one CPU and many GPUs. Every epoch is seeded by its number
+The loop runs on Lightning Fabric, so the same lines serve one CPU and many GPUs (chapter 18). Every epoch is seeded by its number
 and leaves a file from which training goes on, bit for bit, as if it had never stopped.
 """
 
@@ -19,11 +19,14 @@ from safetensors.torch import save as bytes_of
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from companion import distribution
 from companion.captioner import Captioner, Source
 from companion.checkpoints import set_weights, trained_weights
+from companion.distribution import weighed
 from companion.files import write_whole
 from companion.losses import caption_loss, doubly_stochastic, forget, shown_loss
 from companion.rewards import Judge, self_critical_loss
+from companion.vocabulary import Vocabulary
 
 
 class Batch(NamedTuple):
@@ -42,7 +45,6 @@ class Plan(NamedTuple):
     rate: float  # the highest learning rate
     batch: int = 32  # pictures a step
     captions: int = 5  # of each picture
-    encoder_rate: float = 1.0  # the encoder's learning rate, as a share of the others'
     decay: float = 0.01  # of the weights (AdamW)
     warm_up: float = 0.1  # share of the steps in which the rate rises
     smoothing: float = 0.0  # share of the probability given to all words alike
@@ -76,26 +78,30 @@ def fit(
 ) -> list[dict[str, Any]]:
     """Train `captioner` in place and return the log: a record an epoch, also written to `out/log.jsonl`.
 
-    `batches(generator)` gives the batches of one epoch; `validate(captioner)` gives scores, which are logged and decide
-    nothing. In the epochs of `plan.judged` the `judge` of the model's own captions takes the place of the references;
+    `batches(generator)` gives the batches of one epoch, of each this process's share (`distribution.share`);
+    `validate(captioner)` gives scores, which are logged and decide nothing. The first process alone validates, writes
+    and keeps the log. In the epochs of `plan.judged` the `judge` of the model's own captions takes the place of the references;
     the loss logged there says how far the model moved, not how good it is. `out/training.safetensors` holds what
     `resume` needs: it is written after every epoch, and read at the start. ValueError if it is damaged or belongs to
     another plan, and when the loss is no longer a number.
     """
     assert judge or not plan.judged, "a plan with judged epochs needs a judge"
-    out, fabric = Path(out), fabric or Fabric(devices=1)
-    optimizer = torch.optim.AdamW(parameter_groups(captioner, plan), lr=plan.rate, betas=(0.9, 0.98))
-    log = load_training(captioner, optimizer, plan, out) if resume else []
+    out, fabric = Path(out), fabric or distribution.start()
+    distribution.join_batch_norms(captioner)
+    optimizer = torch.optim.AdamW(parameter_groups(captioner, plan.decay), lr=plan.rate, betas=(0.9, 0.98))
     model, optimizer = fabric.setup(captioner, optimizer)
+    log = distribution.alike(lambda: load_training(captioner, optimizer, plan, out) if resume else [])
+    if fabric.broadcast(len(log)) != len(log):
+        raise ValueError(f"{out}: here it holds {len(log)} epochs, for the first process it does not; share the folder")
     for epoch in range(len(log), plan.epochs + plan.judged):
         judged = epoch >= plan.epochs
         began = time.perf_counter()
-        torch.manual_seed(plan.seed * 10_000 + epoch)
+        torch.manual_seed(plan.seed * 10_000 + epoch + 10**9 * fabric.global_rank)  # no dropout like another's
         generator = torch.Generator().manual_seed(plan.seed * 10_000 + epoch)
         captioner.train(not judged)
-        total = torch.zeros(())
-        progress = tqdm(batches(generator), total=steps_an_epoch, desc=f"epoch {epoch + 1}", unit="step", leave=False)
-        for i, batch in enumerate(progress):
+        total = torch.zeros((), device=fabric.device)
+        shown = tqdm(batches(generator), f"epoch {epoch + 1}", steps_an_epoch, False, disable=not fabric.is_global_zero)
+        for i, batch in enumerate(shown):
             batch = fabric.to_device(batch)
             with fabric.autocast():
                 if judged and judge:
@@ -105,14 +111,21 @@ def fit(
                     loss = cross_entropy(model, captioner, batch, plan)
                     rate = rate_at(epoch * steps_an_epoch + i, plan.epochs * steps_an_epoch, plan)
             total += train_step(fabric, model, optimizer, loss, plan.clip, rate)
-        if not torch.isfinite(total):  # before anything is saved, so that the last good epoch stays
-            raise ValueError(f"epoch {epoch + 1}: the loss is {float(total)}; try a rate below {plan.rate}")
-        captioner.eval()
-        record = {"epoch": epoch + 1, "loss": round(float(total) / steps_an_epoch, 4), **rounded(validate(captioner))}
-        log.append(record | {"seconds": round(time.perf_counter() - began, 1)})
-        save_training(captioner, optimizer, plan, out, log)
-        tqdm.write("  ".join(f"{k} {v}" for k, v in log[-1].items()))
+        loss = float(fabric.all_reduce(total)) / steps_an_epoch
+        distribution.alike(lambda: check(loss, epoch, plan))  # before anything is saved: the last good epoch stays
+        if fabric.is_global_zero:
+            record = {"epoch": epoch + 1, "loss": round(loss, 4), **rounded(validate(captioner.eval()))}
+            log.append(record | {"seconds": round(time.perf_counter() - began, 1)})
+            save_training(captioner, optimizer, plan, out, log)
+            tqdm.write("  ".join(f"{k} {v}" for k, v in log[-1].items()))
+        fabric.barrier()
     return log
+
+
+def check(loss: float, epoch: int, plan: Plan) -> None:
+    """ValueError if the mean loss of an epoch is no number."""
+    if not math.isfinite(loss):
+        raise ValueError(f"epoch {epoch + 1}: the loss is {loss}; try a rate below {plan.rate}")
 
 
 def cross_entropy(model: nn.Module, captioner: Captioner, batch: Batch, plan: Plan) -> Tensor:
@@ -120,18 +133,19 @@ def cross_entropy(model: nn.Module, captioner: Captioner, batch: Batch, plan: Pl
     inputs, targets = batch.tokens[..., :-1], batch.tokens[..., 1:]
     grid = captioner.look(batch.source)
     step = model(grid, forget(inputs, plan.forget) if plan.forget else inputs)
-    loss = caption_loss(step.logits, targets, plan.smoothing)
+    loss = weighed(caption_loss(step.logits, targets, plan.smoothing), (targets != Vocabulary.pad).sum())
     if plan.doubly:
-        loss = loss + plan.doubly * doubly_stochastic(step.weights, targets)
+        loss = loss + plan.doubly * weighed(doubly_stochastic(step.weights, targets), targets[..., 0].numel())
     if plan.shown and batch.shown is not None:
-        loss = loss + plan.shown * shown_loss(captioner, grid, step.weights, targets, batch.shown)
+        taught = shown_loss(captioner, grid, step.weights, targets, batch.shown)
+        loss = loss + plan.shown * weighed(taught, batch.shown.any(-1).sum())
     return loss
 
 
 def train_step(fabric: Fabric, model: nn.Module, optimizer: Any, loss: Tensor, clip: float, rate: float) -> Tensor:
     """One step down the gradient of the loss; returns the loss."""
     for group in optimizer.param_groups:
-        group["lr"] = rate * group["share"]
+        group["lr"] = rate
     optimizer.zero_grad(set_to_none=True)
     fabric.backward(loss)
     fabric.clip_gradients(model, optimizer, max_norm=clip, error_if_nonfinite=False)
@@ -139,16 +153,12 @@ def train_step(fabric: Fabric, model: nn.Module, optimizer: Any, loss: Tensor, c
     return loss.detach()
 
 
-def parameter_groups(captioner: Captioner, plan: Plan) -> list[dict[str, Any]]:
-    """Matrices decay; biases, norms and single vectors do not. The encoder learns at its share of the rate."""
+def parameter_groups(captioner: Captioner, decay: float) -> list[dict[str, Any]]:
+    """Matrices decay; biases, norms and single vectors do not."""
+    trained = [p for p in captioner.parameters() if p.requires_grad]
     return [
-        {
-            "params": [p for p in part.parameters() if p.requires_grad and (p.ndim > 1) == matrices],
-            "weight_decay": plan.decay if matrices else 0.0,
-            "share": share,
-        }
-        for part, share in ((captioner.encoder, plan.encoder_rate), (captioner.decoder, 1.0))
-        for matrices in (True, False)
+        {"params": [p for p in trained if p.ndim > 1], "weight_decay": decay},
+        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
     ]
 
 

@@ -12,7 +12,7 @@ from torch import nn
 
 from companion import features, photos
 from companion.datasets import Example
-from companion.encoders import Halfway
+from companion.encoders import Grid
 
 
 class Eye(nn.Module):
@@ -22,9 +22,10 @@ class Eye(nn.Module):
         super().__init__()
         self.looked = 0
 
-    def begin(self, images):
+    def forward(self, images):
         self.looked += len(images)
-        return Halfway(nn.functional.adaptive_avg_pool2d(images.float() / 255, 2))
+        maps = nn.functional.adaptive_avg_pool2d(images.float() / 255, 2)
+        return Grid(maps.flatten(2).transpose(1, 2), 2, 2)
 
 
 @pytest.fixture
@@ -54,25 +55,24 @@ def contents(folder):
 def test_stored_is_what_the_encoder_sees_and_then_what_it_sees_in_the_mirror(batch, examples, out):
     stored = features.store(Eye(), examples, out, batch)
     assert stored.dtype == np.float16
-    assert stored.shape == (5, features.VIEWS, 2, 2, 3)
+    assert stored.shape == (5, features.VIEWS, 4, 3)
     for example, (plain, mirrored) in zip(examples, stored, strict=True):
         image = photos.load(example.image)
-        wanted = Eye().begin(image[None]).maps[0].permute(1, 2, 0).numpy()
-        mirror = torch.from_numpy(image.numpy()[:, :, ::-1].copy())
-        turned = Eye().begin(mirror[None]).maps[0].permute(1, 2, 0).numpy()
+        wanted = Eye()(image[None]).features[0].numpy()
+        turned = Eye()(torch.from_numpy(image.numpy()[:, :, ::-1].copy())[None]).features[0].numpy()
         assert np.abs(plain - wanted).max() <= 0.0005  # half precision, values up to one
         assert np.abs(mirrored - turned).max() <= 0.0005
         assert np.abs(mirrored - wanted).max() > 0.05  # the two can be told apart
     assert set(contents(out.parent)) == {"train.npy", "train.sha256"}
 
 
-def test_what_is_taken_from_the_store_is_the_chosen_pictures_in_the_chosen_views(examples, out):
+def test_a_grid_is_the_chosen_pictures_in_the_chosen_views(examples, out):
     stored = features.store(Eye(), examples, out)
-    maps = features.halfway(stored, torch.tensor([3, 0]), torch.tensor([1, 0])).maps.permute(0, 2, 3, 1)
-    assert maps.dtype == torch.float32
-    assert np.array_equal(maps.numpy(), np.stack([stored[3, 1], stored[0, 0]]).astype(np.float32))
-    plain = features.halfway(stored, torch.tensor([3, 0])).maps.permute(0, 2, 3, 1)
-    assert np.array_equal(plain.numpy(), stored[[3, 0], 0].astype(np.float32))
+    grid = features.grid(stored, torch.tensor([3, 0]), torch.tensor([1, 0]))
+    assert (grid.rows, grid.cols, grid.features.dtype) == (2, 2, torch.float32)
+    assert np.array_equal(grid.features.numpy(), np.stack([stored[3, 1], stored[0, 0]]).astype(np.float32))
+    plain = features.grid(stored, torch.tensor([3, 0]))
+    assert np.array_equal(plain.features.numpy(), stored[[3, 0], 0].astype(np.float32))
 
 
 def repaint(examples):

@@ -78,7 +78,8 @@ def test_the_card_of_scenes_says_how_it_was_made_and_how_good_it_is(of_scenes):
     out, _ = of_scenes
     card = checkpoints.card(out)
     log = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
-    assert card["command"] == "companion train scenes --out 'of scenes' --size tiny --seed 3 --precision 32-true"
+    made = "--size tiny --attention additive --decoder lstm --seed 3 --precision 32-true"
+    assert card["command"] == f"companion train scenes --out 'of scenes' {made}"
     assert card["seed"] == card["plan"]["seed"] == 3
     assert card["log"] == log
     assert card["metrics"] == training.rounded(FEW(checkpoints.load(out)))
@@ -122,11 +123,11 @@ def album(tmp_path_factory):
 
 
 class Spy:
-    """Stands in for `features.halfway` and notes which picture was seen in which view."""
+    """Stands in for `features.grid` and notes which picture was seen in which view."""
 
     def __init__(self):
         self.seen = Counter()
-        self.real = features.halfway
+        self.real = features.grid
 
     def __call__(self, stored, pictures, views=None):
         if views is not None:
@@ -142,7 +143,7 @@ def of_photos(album, tmp_path_factory):
     """A run on the album: its folder, what it returned, and how often each picture was seen in each view."""
     out, spy = tmp_path_factory.mktemp("runs") / "photos", Spy()
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(features, "halfway", spy)
+        patched.setattr(features, "grid", spy)
         captioner = recipes.train_photos(album, out, seed=1, plan=QUICK)
     return out, captioner, spy.seen
 

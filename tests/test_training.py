@@ -217,13 +217,10 @@ def test_even_the_shortest_training_moves(steps):
 def test_matrices_decay_and_biases_and_norms_do_not(lesson, decoder):
     captioner = build("scenes", lesson[2], "tiny", decoder=decoder)
     captioner.decoder.adapt.requires_grad_(False)
-    groups = training.parameter_groups(captioner, Plan(epochs=1, rate=1.0, decay=0.5, encoder_rate=0.1))
-    assert [(group["weight_decay"], group["share"]) for group in groups] == [(0.5, 0.1), (0, 0.1), (0.5, 1), (0, 1)]
+    decaying, free = training.parameter_groups(captioner, 0.5)
+    assert (decaying["weight_decay"], free["weight_decay"]) == (0.5, 0.0)
     names = {id(p): name for name, p in captioner.named_parameters()}
-    named = [[names[id(p)] for p in group["params"]] for group in groups]
-    assert all(name.startswith("encoder.") for name in named[0] + named[1])
-    assert all(name.startswith("decoder.") for name in named[2] + named[3])
-    decaying, free = named[0] + named[2], named[1] + named[3]
+    decaying, free = ([names[id(p)] for p in group["params"]] for group in (decaying, free))
     trained = [name for name in names.values() if not name.startswith("decoder.adapt.")]
     assert sorted(decaying + free) == sorted(trained)
     assert {"decoder.embed.weight", "encoder.layers.0.weight"} <= set(decaying)
@@ -239,7 +236,7 @@ def test_a_step_descends_the_whole_loss_by_at_most_the_clip_times_the_rate(lesso
     targets = batch.tokens[..., 1:]
     wanted = caption_loss(step.logits, targets, 0.1) + 0.7 * doubly_stochastic(step.weights, targets)
     plan = Plan(epochs=1, rate=1.0, smoothing=0.1, doubly=0.7, clip=1e-3)
-    optimizer = torch.optim.SGD([{"params": list(captioner.parameters()), "share": 1.0}], lr=123.0)
+    optimizer = torch.optim.SGD(captioner.parameters(), lr=123.0)
     loss = training.cross_entropy(captioner, captioner, batch, plan)
     training.train_step(Fabric(devices=1), captioner, optimizer, loss, plan.clip, rate=0.5)
     assert float(loss.detach()) == pytest.approx(float(wanted.detach()), rel=1e-5)
