@@ -18,6 +18,8 @@ import sys
 from functools import partial
 from pathlib import Path
 
+# The keys of `attention.MECHANISMS`, spelt out, since importing that takes longer than `companion --help` may.
+ATTENTION = ("mean", "dot", "scaled_dot", "additive", "multi_head", "hard", "adaptive")
 FRAME = 320  # pixels: a photograph in the filmstrip has no side longer than this
 
 
@@ -91,6 +93,9 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--data", type=Path, metavar="DIR", help="folder of photographs and captions (for photos)")
     one.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the checkpoint goes")
     one.add_argument("--size", choices=("tiny", "small", "base"), default="base", help="of the scenes model")
+    one.add_argument("--attention", choices=ATTENTION, default="additive", help="of its LSTM (default additive)")
+    one.add_argument("--decoder", choices=("lstm", "transformer"), default="lstm", help="of the scenes model")
+    one.add_argument("--begin", metavar="DIR", help='a checkpoint of photographs to go on from ("photos": what ships)')
     one.add_argument("--seed", type=whole, default=0, metavar="N")
     one.add_argument("--resume", action="store_true", help="go on from the last finished epoch in --out")
     one.add_argument(
@@ -184,9 +189,10 @@ def train(options: argparse.Namespace) -> int:
     data = needed(options.data) if options.what == "photos" else None
     own_folder(options.out, resume=options.resume)
     if data is None:
-        recipes.train_scenes(options.out, options.seed, options.size, options.resume, options.precision)
+        how = (options.attention, options.decoder)
+        recipes.train_scenes(options.out, options.seed, options.size, options.resume, options.precision, *how)
     else:
-        recipes.train_photos(data, options.out, options.seed, options.resume, options.precision)
+        recipes.train_photos(data, options.out, options.seed, options.resume, options.precision, options.begin)
     print(f"saved in {options.out}")
     return 0
 

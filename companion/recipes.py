@@ -24,9 +24,11 @@ from companion.rewards import Judge
 from companion.training import Batch, Plan, fit, rounded
 from companion.vocabulary import Vocabulary
 
-SCENES = Plan(epochs=6, rate=3e-3, batch=32, captions=2, shown=1.0, forget=0.3, judged=1, judged_rate=2e-4)
-SCENES_DRAWN = 32_000
+TINY = Plan(epochs=4, rate=4e-3, captions=2, shown=1.0, judged=1, judged_rate=5e-4)
+BASE = Plan(epochs=4, rate=3e-3, captions=2, shown=1.0, forget=0.3, judged=1, judged_rate=3e-4)
+SCENES = {"tiny": (TINY, 8_000), "small": (BASE, 16_000), "base": (BASE, 24_000)}  # and how many are drawn
 PHOTOS = Plan(epochs=12, rate=1.5e-3, batch=32, captions=3, decay=0.05, smoothing=0.1, judged=2, judged_rate=1e-4)
+PHOTOS_ON = PHOTOS._replace(epochs=1, rate=3e-4)  # from weights that have learnt before
 PHOTOS_WATCHED = 300  # of the dev split, after every epoch
 PHOTOS_MIN_COUNT = 4  # rarer words become <unk>
 Precision = Literal["32-true", "bf16-mixed"]  # bfloat16 is twice as fast or more where the processor knows it
@@ -46,10 +48,11 @@ def train_scenes(
     precision: Precision = "32-true",
     attention: str = "additive",
     decoder: str = "lstm",
-    plan: Plan = SCENES,
-    drawn: int = SCENES_DRAWN,
+    plan: Plan | None = None,
+    drawn: int | None = None,
 ) -> Captioner:
     """Draw scenes, train a captioner on them from nothing, measure it on scenes it has not seen, save it in `out`."""
+    plan, drawn = plan or SCENES[size][0], drawn or SCENES[size][1]
     plan = plan._replace(seed=seed, shown=plan.shown if decoder == "lstm" else 0.0)  # the transformer cannot be shown
     world, unseen = scenes.make("train", drawn), scenes.make("validation", 300)
     train = [Example(str(scene.seed), scene.image, tuple(r.text for r in scene.captions)) for scene in world]
@@ -99,18 +102,22 @@ def train_photos(
     seed: int = 0,
     resume: bool = False,
     precision: Precision = "32-true",
-    plan: Plan = PHOTOS,
+    begin: str | None = None,
+    plan: Plan | None = None,
 ) -> Captioner:
     """Train a decoder on the photographs and captions in `data`, over a frozen encoder, and save it in `out`.
 
-    Every photograph is also seen in the mirror, unless one of its captions says left or right.
+    Every photograph is also seen in the mirror, unless one of its captions says left or right. With `begin`, a
+    checkpoint of photographs, training goes on from its weights with its words, by the shorter plan `PHOTOS_ON`.
     """
-    plan = plan._replace(seed=seed)
+    plan = (plan or (PHOTOS_ON if begin else PHOTOS))._replace(seed=seed)
     dataset = evaluation.read(data)
     train, dev = datasets.pick(dataset, "train"), datasets.pick(dataset, "dev")
-    vocabulary = vocabulary_of(train, PHOTOS_MIN_COUNT)
     torch.manual_seed(seed)
-    captioner = build("photos", vocabulary)
+    captioner = checkpoints.load(begin) if begin else build("photos", vocabulary_of(train, PHOTOS_MIN_COUNT))
+    if captioner.settings["data"] != "photos":
+        raise ValueError(f"{begin}: was trained on {captioner.settings['data']}, not on photographs")
+    vocabulary = captioner.vocabulary
     out.mkdir(parents=True, exist_ok=True)
     stored, stored_dev = (
         features.store(captioner.encoder, e, out / f"{n}.npy") for e, n in ((train, "train"), (dev, "dev"))
@@ -139,6 +146,10 @@ def train_photos(
         "measured": f"dev, {len(dev)} photographs",
     }
     command = f"companion train photos --data {shlex.quote(data.name)} --out {shlex.quote(out.name)}"
+    if begin:
+        before = checkpoints.card(begin)
+        command += f" --begin {shlex.quote(begin)}"
+        facts["began_with"] = {key: before.get(key) for key in ("sha256", "command", "minutes", "metrics", "plan")}
 
     def measure(captioner: Captioner) -> dict[str, float]:
         return evaluation.score_photos(evaluation.caption_stored(captioner, stored_dev), dev)

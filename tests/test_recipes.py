@@ -196,3 +196,17 @@ def test_rare_words_are_not_learnt(of_photos):
     words = of_photos[1].vocabulary.words
     assert "left" not in words  # three times: below PHOTOS_MIN_COUNT
     assert {"dog", "grass", "runs"} <= set(words)
+
+
+def test_a_run_may_begin_with_what_another_has_learnt(album, of_photos, tmp_path):
+    """Its words and weights are the beginning: with a rate of nothing they are the end too; the card names them."""
+    before, _, _ = of_photos
+    still = Plan(epochs=1, rate=1e-9, decay=0.0)
+    recipes.train_photos(album, tmp_path / "on", begin=str(before), plan=still)
+    ours, theirs = (checkpoints.trained_weights(checkpoints.load(folder)) for folder in (tmp_path / "on", before))
+    assert all(torch.allclose(ours[name], theirs[name], atol=1e-4) for name in theirs)
+    card = checkpoints.card(tmp_path / "on")
+    assert card["data"]["began_with"]["sha256"] == checkpoints.card(before)["sha256"]
+    assert f"--begin {before}" in card["command"]
+    with pytest.raises(ValueError, match="not on photographs"):
+        recipes.train_photos(album, tmp_path / "other", begin="scenes", plan=still)
