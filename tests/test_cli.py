@@ -14,7 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
-from companion import checkpoints, cli, datasets, evaluation, photos, plots, recipes, scenes
+from companion import attention, checkpoints, cli, datasets, evaluation, photos, plots, recipes, scenes
 from companion.captioner import build
 from companion.vocabulary import SPECIALS, Vocabulary, detokenize
 
@@ -263,12 +263,18 @@ def called(monkeypatch):
 def test_train_hands_its_options_to_the_recipe(run, called, tmp_path):
     out = tmp_path / "new" / "run"
     assert run("train", "scenes", "--out", out, "--seed", 7, "--size", "tiny") == (0, [f"saved in {out}"], [])
+    run("train", "scenes", "--out", tmp_path / "c", "--attention", "hard", "--decoder", "transformer")
     run("train", "photos", "--data", tmp_path, "--out", tmp_path / "b", "--resume", "--precision", "bf16-mixed")
     assert called == [
-        ("train_scenes", out, 7, "tiny", False, "32-true"),
+        ("train_scenes", out, 7, "tiny", False, "32-true", "additive", "lstm"),
+        ("train_scenes", tmp_path / "c", 0, "base", False, "32-true", "hard", "transformer"),
         ("train_photos", tmp_path, tmp_path / "b", 0, True, "bf16-mixed"),
     ]
     assert out.is_dir()
+
+
+def test_train_knows_the_mechanisms_of_the_package():
+    assert tuple(attention.MECHANISMS) == cli.ATTENTION
 
 
 @pytest.mark.parametrize("resume", [[], ["--resume"]])
