@@ -16,7 +16,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, NamedTuple, Protocol, runtime_checkable
 
 from companion.collecting import on_disk, short, unsafe
 
@@ -29,12 +29,20 @@ HEADERS = 10**6  # bytes of a tar file before the next member's content begins
 _TAR: dict[bytes, Callable[..., Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
 
 
+@runtime_checkable
+class Readable(Protocol):
+    """A file, as far as it matters here."""
+
+    def read(self, size: int = -1, /) -> bytes:
+        """At most `size` bytes; all that are left if it is negative; none at the end."""
+
+
 class Member(NamedTuple):
     """A file in an archive; the content can be read until the next member is asked for."""
 
     name: str
     size: int
-    content: IO[bytes]
+    content: Readable
 
 
 def unpack(archive: Path | str, folder: Path | str) -> None:
@@ -105,7 +113,7 @@ def _zip_members(file: IO[bytes]) -> Iterator[Member]:
                 yield Member(entry.filename, entry.file_size, content)
 
 
-def _tar_members(stream: IO[bytes]) -> Iterator[Member]:
+def _tar_members(stream: Readable) -> Iterator[Member]:
     metered = _Metered(stream)
     metered.room = HEADERS
     with tarfile.open(fileobj=metered, mode="r|", encoding="utf-8") as opened:  # type: ignore[call-overload]  # it asks for `read` alone
@@ -129,7 +137,7 @@ def _tar_members(stream: IO[bytes]) -> Iterator[Member]:
 class _Metered(io.RawIOBase):
     """A stream that ends in a ValueError after `room` bytes: tarfile takes a header of any length into memory."""
 
-    def __init__(self, stream: IO[bytes]):
+    def __init__(self, stream: Readable):
         self.stream, self.room, self.taken, self.latest = stream, 0, 0, b""
 
     def read(self, size: int = -1) -> bytes:
