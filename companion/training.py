@@ -1,7 +1,7 @@
 """A captioner and stored examples in, a trained captioner out, whatever interrupts it. Explained in chapter 11.
 
-The loop runs on Lightning Fabric, so the same lines serve one CPU and many GPUs (chapter 18). Every epoch is seeded by its number
-and leaves a file from which training goes on, bit for bit, as if it had never stopped.
+The loop runs on Lightning Fabric, so the same lines serve one CPU and many GPUs (chapter 18). Every epoch is seeded by
+its number and leaves a file from which training goes on, bit for bit, as if it had never stopped.
 """
 
 import json
@@ -80,17 +80,17 @@ def fit(
 
     `batches(generator)` gives the batches of one epoch, of each this process's share (`distribution.share`);
     `validate(captioner)` gives scores, which are logged and decide nothing. The first process alone validates, writes
-    and keeps the log. In the epochs of `plan.judged` the `judge` of the model's own captions takes the place of the references;
-    the loss logged there says how far the model moved, not how good it is. `out/training.safetensors` holds what
-    `resume` needs: it is written after every epoch, and read at the start. ValueError if it is damaged or belongs to
-    another plan, and when the loss is no longer a number.
+    and keeps the log. In the epochs of `plan.judged` the `judge` of the model's own captions takes the place of the
+    references; the loss logged there says how far the model moved, not how good it is. `out/training.safetensors` holds
+    what `resume` needs: it is written after every epoch, and read at the start. ValueError if it is damaged or belongs
+    to another plan, and when the loss is no longer a number.
     """
     assert judge or not plan.judged, "a plan with judged epochs needs a judge"
     out, fabric = Path(out), fabric or distribution.start()
     distribution.join_batch_norms(captioner)
     optimizer = torch.optim.AdamW(parameter_groups(captioner, plan.decay), lr=plan.rate, betas=(0.9, 0.98))
     model, optimizer = fabric.setup(captioner, optimizer)
-    log = distribution.alike(lambda: load_training(captioner, optimizer, plan, out) if resume else [])
+    log = load_training(captioner, optimizer, plan, out) if resume else []
     if fabric.broadcast(len(log)) != len(log):
         raise ValueError(f"{out}: here it holds {len(log)} epochs, for the first process it does not; share the folder")
     for epoch in range(len(log), plan.epochs + plan.judged):
@@ -111,21 +111,16 @@ def fit(
                     loss = cross_entropy(model, captioner, batch, plan)
                     rate = rate_at(epoch * steps_an_epoch + i, plan.epochs * steps_an_epoch, plan)
             total += train_step(fabric, model, optimizer, loss, plan.clip, rate)
-        loss = float(fabric.all_reduce(total)) / steps_an_epoch
-        distribution.alike(lambda: check(loss, epoch, plan))  # before anything is saved: the last good epoch stays
+        mean = distribution.average(total / steps_an_epoch)
+        if not math.isfinite(mean):  # before anything is saved, so that the last good epoch stays
+            distribution.fail(f"epoch {epoch + 1}: the loss is {mean}; try a rate below {plan.rate}")
         if fabric.is_global_zero:
-            record = {"epoch": epoch + 1, "loss": round(loss, 4), **rounded(validate(captioner.eval()))}
+            record = {"epoch": epoch + 1, "loss": round(mean, 4), **rounded(validate(captioner.eval()))}
             log.append(record | {"seconds": round(time.perf_counter() - began, 1)})
             save_training(captioner, optimizer, plan, out, log)
             tqdm.write("  ".join(f"{k} {v}" for k, v in log[-1].items()))
         fabric.barrier()
     return log
-
-
-def check(loss: float, epoch: int, plan: Plan) -> None:
-    """ValueError if the mean loss of an epoch is no number."""
-    if not math.isfinite(loss):
-        raise ValueError(f"epoch {epoch + 1}: the loss is {loss}; try a rate below {plan.rate}")
 
 
 def cross_entropy(model: nn.Module, captioner: Captioner, batch: Batch, plan: Plan) -> Tensor:
