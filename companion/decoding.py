@@ -174,9 +174,12 @@ def beam(
         best |= {i: picture[0] for i, picture in zip(pictures[done].tolist(), winners, strict=True)}
         if done.all():
             break
-        left = (~done).nonzero().squeeze(-1)  # finished pictures cost nothing more
-        pictures, found = pictures[left], Found(*(x[left] for x in found))
-        token, state = found.tokens[..., -1], step.state.keep(left).reorder(parents[left])
+        state = step.state
+        if done.any():  # finished pictures cost nothing more
+            left = (~done).nonzero().squeeze(-1)
+            pictures, parents, found = pictures[left], parents[left], Found(*(x[left] for x in found))
+            state = state.keep(left)
+        token, state = found.tokens[..., -1], state.reorder(parents)
     return [best[i] for i in sorted(best)]
 
 
@@ -190,18 +193,19 @@ def extend(
     found: Found, step: Step, width: int, length_power: float, last: bool
 ) -> tuple[Found, Int[Tensor, "batch width"]]:
     """The best `width` of all one-word continuations, best first, and which hypothesis each of them continues."""
-    scores, ended = next_words(step, last), has_ended(found)
-    only_pad = scores.new_full(scores.shape[-1:], -torch.inf)
-    only_pad[Vocabulary.pad] = 0.0  # a finished hypothesis goes on at no cost
-    scores = torch.where(ended.unsqueeze(-1), only_pad, scores)
+    scores, tokens = next_words(step, last).topk(min(width, step.logits.shape[-1]))  # none of the others can be chosen
+    ended = has_ended(found).unsqueeze(-1)
+    at_no_cost = torch.full_like(scores, -torch.inf)
+    at_no_cost[..., 0] = 0.0
+    scores = torch.where(ended, at_no_cost, scores)  # a finished hypothesis goes on in one way, by a <pad>
+    tokens = tokens.masked_fill(ended, Vocabulary.pad)
     total = found.log_probability.unsqueeze(-1) + scores
-    ranking = (total / (lengths(found) + ~ended).unsqueeze(-1) ** length_power).flatten(1)
+    ranking = (total / (lengths(found).unsqueeze(-1) + ~ended) ** length_power).flatten(1)
     chosen = ranking.topk(min(width, ranking.shape[1]), dim=-1).indices
-    parents, token = chosen // scores.shape[-1], chosen % scores.shape[-1]
-    rows = torch.arange(len(chosen), device=chosen.device)[:, None]
-    tokens = torch.cat([found.tokens[rows, parents], token.unsqueeze(-1)], dim=-1)
+    parents, rows = chosen // scores.shape[-1], torch.arange(len(chosen), device=chosen.device)[:, None]
+    said = torch.cat([found.tokens[rows, parents], tokens.flatten(1)[rows, chosen].unsqueeze(-1)], dim=-1)
     weights = torch.cat([found.weights[rows, parents], step.weights[rows, parents].unsqueeze(2)], dim=2)
-    return Found(tokens, weights, total[rows, parents, token]), parents
+    return Found(said, weights, total.flatten(1)[rows, chosen]), parents
 
 
 def lengths(found: Found) -> Int[Tensor, "batch beam"]:
