@@ -5,6 +5,7 @@ the edges is lost. Colour profiles are not applied. Explained in chapter 16.
 """
 
 import importlib.util
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +21,8 @@ MAX_PIXELS = 100_000_000
 
 # Pillow reads more than these; the rest either run other programs (EPS calls Ghostscript) or are no photographs.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM")
+
+_SETTINGS = threading.Lock()  # those of Pillow and of `warnings` that are borrowed belong to all threads
 
 ORIENTATION = 0x0112  # the EXIF tag; its eight values tell how the camera was held
 _UPRIGHT = {
@@ -135,17 +138,18 @@ def _check_file(path: Path) -> None:
 @contextmanager
 def _refusing(path: Path | str) -> Iterator[None]:
     """Whatever Pillow raises becomes one line; what it merely warns of is settled by our own checks."""
-    lenient = ImageFile.LOAD_TRUNCATED_IMAGES
-    try:
-        # Another library may have asked Pillow to fill truncated pictures with grey; here they are refused.
-        ImageFile.LOAD_TRUNCATED_IMAGES = False
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    except Exception as error:
-        raise ValueError(f"{_printable(str(path))}: {_reason(path, error)}") from None
-    finally:
-        ImageFile.LOAD_TRUNCATED_IMAGES = lenient
+    with _SETTINGS:
+        lenient = ImageFile.LOAD_TRUNCATED_IMAGES
+        try:
+            # Another library may have asked Pillow to fill truncated pictures with grey; here they are refused.
+            ImageFile.LOAD_TRUNCATED_IMAGES = False
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                yield
+        except Exception as error:
+            raise ValueError(f"{_printable(str(path))}: {_reason(path, error)}") from None
+        finally:
+            ImageFile.LOAD_TRUNCATED_IMAGES = lenient
 
 
 def _reason(path: Path | str, error: Exception) -> str:
