@@ -9,6 +9,7 @@ from companion.plots.decoding import intervals, tree
 from companion.plots.diagrams import flow
 from companion.plots.grids import Box, field, heat, tokens
 from companion.plots.lines import curves, learning
+from companion.plots.looking import against_chance, gallery, looks
 from companion.plots.pictures import filmstrip, filmstrips, lit, picture, picture_array, pictures
 from companion.plots.style import COLOURS, GREY, HEAT, png
 from companion.plots.tables import matrix
@@ -19,15 +20,18 @@ __all__ = [
     "GREY",
     "HEAT",
     "Box",
+    "against_chance",
     "curves",
     "field",
     "filmstrip",
     "filmstrips",
     "flow",
+    "gallery",
     "heat",
     "intervals",
     "learning",
     "lit",
+    "looks",
     "matrix",
     "mixtures",
     "picture",
