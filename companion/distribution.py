@@ -3,6 +3,7 @@
 With one process every function here does nothing, and gives back what it was given. Explained in chapter 18.
 """
 
+import logging
 import os
 from collections.abc import Callable
 from datetime import timedelta
@@ -21,17 +22,19 @@ T = TypeVar("T")
 
 
 def start(devices: int = 1, nodes: int = 1, strategy: Strategy = "auto", precision: Precision = "32-true") -> Fabric:
-    """Join, or start, `devices` processes on each of `nodes` machines.
+    """Join, or start, `devices` processes on each of `nodes` machines; one process is simply this one.
 
     ValueError if torchrun has started another number of them.
     """
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # each process would announce itself
     started = int(os.environ.get("WORLD_SIZE", devices * nodes))
     if started != devices * nodes:
         asked = f"--devices {devices} --nodes {nodes}"
-        raise ValueError(f"{started} processes were started, but {asked} asks for {devices * nodes}; make them agree")
+        fault = ValueError(f"{started} processes were started, and {asked} asks for {devices * nodes}: make them agree")
+        raise fault if int(os.environ.get("RANK", 0)) == 0 else SystemExit(1)
     several = strategy == "ddp" or started > 1
     # Every process computes the same buffers, so there is nothing to send at every step.
-    parallel = DDPStrategy(timeout=PATIENCE, broadcast_buffers=False) if several else "auto"
+    parallel = DDPStrategy(timeout=PATIENCE, forward_sync_buffers=False) if several else "auto"
     fabric = Fabric(devices=devices, num_nodes=nodes, strategy=parallel, precision=precision)
     fabric.launch()
     return fabric
@@ -84,6 +87,12 @@ def first(fabric: Fabric, work: Callable[[], T]) -> T | None:
     return done
 
 
+def in_turn(fabric: Fabric, work: Callable[[], T]) -> T:
+    """What `work` gives, in every process: first in the first, which may write what the others then find or fail."""
+    done = first(fabric, work)
+    return work() if done is None else done
+
+
 def weighed(mean: Float[Tensor, ""], count: Tensor | int) -> Float[Tensor, ""]:
     """A mean over `count` things of this process, so that its average over processes is the mean over all the things.
 
@@ -114,7 +123,10 @@ class Summed(torch.autograd.Function):
 
 
 class BatchNorm(nn.BatchNorm2d):
-    """A batch norm over the whole batch, although each process has only its share of it."""
+    """A batch norm over the whole batch, although each process has only its share of it.
+
+    Of a batch that is repeated in every process, `running_var` is too small by a factor of about `1 - 1 / pixels`.
+    """
 
     def forward(self, x: Float[Tensor, "batch channel row col"]) -> Float[Tensor, "batch channel row col"]:
         """In eval mode, an ordinary batch norm (Ioffe and Szegedy 2015, algorithm 1)."""

@@ -90,7 +90,7 @@ def fit(
     distribution.join_batch_norms(captioner)
     optimizer = torch.optim.AdamW(parameter_groups(captioner, plan.decay), lr=plan.rate, betas=(0.9, 0.98))
     model, optimizer = fabric.setup(captioner, optimizer)
-    log = load_training(captioner, optimizer, plan, out) if resume else []
+    log = distribution.in_turn(fabric, lambda: load_training(captioner, optimizer, plan, out) if resume else [])
     if fabric.broadcast(len(log)) != len(log):
         raise ValueError(f"{out}: here it holds {len(log)} epochs, for the first process it does not; share the folder")
     for epoch in range(len(log), plan.epochs + plan.judged):
