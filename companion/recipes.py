@@ -14,7 +14,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from companion import checkpoints, datasets, evaluation, features, grounding, metrics, plots, scenes
+from companion import cards, checkpoints, datasets, evaluation, features, grounding, metrics, plots, scenes
 from companion.augment import flip_falsifies
 from companion.batches import caption_tensor, similar
 from companion.captioner import Captioner, build
@@ -27,6 +27,7 @@ from companion.vocabulary import Vocabulary
 TINY = Plan(epochs=4, rate=4e-3, captions=2, shown=1.0, judged=1, judged_rate=5e-4)
 BASE = Plan(epochs=4, rate=3e-3, captions=2, shown=1.0, forget=0.3, judged=1, judged_rate=3e-4)
 SCENES = {"tiny": (TINY, 8_000), "small": (BASE, 16_000), "base": (BASE, 24_000)}  # and how many are drawn
+MEASURED = 1000  # scenes, for the card
 PHOTOS = Plan(epochs=12, rate=1.5e-3, batch=32, captions=3, decay=0.05, smoothing=0.1, judged=2, judged_rate=1e-4)
 PHOTOS_ON = PHOTOS._replace(epochs=1, rate=3e-4)  # from weights that have learnt before
 PHOTOS_WATCHED = 300  # of the dev split, after every epoch
@@ -85,13 +86,17 @@ def train_scenes(
         "examples": drawn,
         "sha256": features.fingerprint(train),
         "validation": "300 other scenes",
-        "measured": "1000 scenes of the test split, and of the compositional one",
+        "measured": f"{MEASURED} scenes of the test split, and of the compositional one",
     }
     made = f"--size {size} --attention {attention} --decoder {decoder}"
     command = f"companion train scenes --out {shlex.quote(out.name)} {made}"
 
-    def measure(captioner: Captioner) -> dict[str, float]:
-        return evaluation.evaluate_scenes(captioner)
+    def measure(captioner: Captioner) -> dict[str, Any]:
+        drawn, new = scenes.make("test", MEASURED), scenes.make("compositional", MEASURED)
+        about = cards.of_scenes(evaluation.caption_scenes(captioner, drawn, beam=5), drawn)
+        found = evaluation.caption_scenes(captioner, new, beam=5)
+        about["metrics"]["compositional_truth"] = evaluation.truth(found, new)
+        return about
 
     return finish(captioner, out, command, plan, precision, log, facts, measure)
 
@@ -151,8 +156,8 @@ def train_photos(
         command += f" --begin {shlex.quote(begin)}"
         facts["began_with"] = {key: before.get(key) for key in ("sha256", "command", "minutes", "metrics", "plan")}
 
-    def measure(captioner: Captioner) -> dict[str, float]:
-        return evaluation.score_photos(evaluation.caption_stored(captioner, stored_dev), dev)
+    def measure(captioner: Captioner) -> dict[str, Any]:
+        return cards.of_photos(evaluation.caption_stored(captioner, stored_dev), dev)
 
     return finish(captioner, out, command, plan, precision, log, facts, measure)
 
@@ -162,8 +167,9 @@ def judge_of_likeness(train: Sequence[Example]) -> Judge:
     references = metrics.References([example.captions for example in train])
 
     def judge(pictures: Sequence[int], captions: Sequence[Sequence[str]]) -> list[list[float]]:
-        pairs = zip(pictures, captions, strict=True)
-        return [metrics.cider_d_each(several, references.take([i] * len(several))) for i, several in pairs]
+        whose = [i for i, several in zip(pictures, captions, strict=True) for _ in several]
+        scores = iter(metrics.cider_d_each([line for several in captions for line in several], references.take(whose)))
+        return [[next(scores) for _ in several] for several in captions]
 
     return judge
 
@@ -216,15 +222,16 @@ def finish(
     precision: Precision,
     log: list[dict[str, Any]],
     data: dict[str, Any],
-    measure: Callable[[Captioner], dict[str, float]],
+    measure: Callable[[Captioner], dict[str, Any]],
 ) -> Captioner:
     """Round to half precision, measure, save the checkpoint, its card and the picture of its learning."""
     checkpoints.set_weights(captioner, checkpoints.halved(checkpoints.trained_weights(captioner)))
-    captioner.eval()
+    about = measure(captioner.eval())
     card = {
         "command": f"{command} --seed {plan.seed} --precision {precision}",
         "seed": plan.seed,
-        "metrics": rounded(measure(captioner)),
+        **about,
+        "metrics": rounded(about["metrics"]),
         "data": data,
         "plan": plan._asdict() | {"precision": precision},
         "minutes": round(sum(record["seconds"] for record in log) / 60, 1),  # of all epochs, resumed or not

@@ -8,7 +8,7 @@ import companion
 ORDER = [
     "files", "vocabulary", "scenes", "photos", "collecting", "datasets", "archives", "downloads", "batches",
     "augment", "encoders", "features", "averages", "attention", "decoders", "decoding", "captioner", "pipeline",
-    "ngrams", "metrics", "grounding", "evaluation", "plots", "checkpoints", "distribution", "rewards", "losses", "training",
+    "ngrams", "metrics", "grounding", "evaluation", "plots", "cards", "checkpoints", "distribution", "rewards", "losses", "training",
     "recipes", "apps", "cli", "authoring",
 ]  # fmt: skip
 

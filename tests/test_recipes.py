@@ -58,7 +58,7 @@ def of_scenes(tmp_path_factory):
     """A run on forty scenes: its folder and what it returned."""
     out, plan = tmp_path_factory.mktemp("runs") / "of scenes", Plan(epochs=2, rate=2e-3)
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(evaluation, "evaluate_scenes", FEW)
+        patched.setattr(recipes, "MEASURED", 20)
         return out, recipes.train_scenes(out, seed=3, size="tiny", plan=plan, drawn=40)
 
 
