@@ -1,0 +1,141 @@
+"""Which attention? Eight captioners that differ in nothing else, three seeds each; the numbers of chapter 15.
+
+    python benchmarks/mechanisms.py [--part 0/2]
+
+Every run is added to mechanisms.json as soon as it is done, and a run that is there is not made again: stop whenever
+you like, start again later. For two cores start `--part 0/2` and `--part 1/2` side by side. The table is printed when
+all are done. All learn from captions alone, by cross-entropy; nobody is shown where to look.
+"""
+
+import argparse
+import fcntl
+import json
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from companion import attention, batches, evaluation, recipes, scenes
+from companion.captioner import Captioner, build
+from companion.datasets import Example
+from companion.files import write_whole
+from companion.training import Batch, Plan, fit, rounded
+
+DRAWN = 12_000  # scenes to learn from, the same for all
+PLAN = Plan(epochs=4, rate=3e-3, batch=32, captions=2)  # 1,500 steps
+SEEDS = (0, 1, 2)
+SIZE = "tiny"
+MEASURED = 1000  # scenes of the test split
+MECHANISMS = (*attention.MECHANISMS, "transformer")
+FOLDER = Path(__file__).parent
+COLUMNS = ("truth", "exact", "cider_d", "pointing", "compositional_truth", "seconds", "parameters")
+
+
+class Lesson:
+    """What all learn from: drawn once, since it depends on no seed of theirs."""
+
+    def __init__(self, drawn: int):
+        world = scenes.make("train", drawn)
+        self.examples = [Example(str(s.seed), s.image, tuple(r.text for r in s.captions)) for s in world]
+        self.vocabulary = recipes.vocabulary_of(self.examples, min_count=1)
+        self.images, self.tokens = (
+            evaluation.scene_images(world),
+            batches.caption_tensor(self.examples, self.vocabulary),
+        )
+
+    def batches(self, generator: torch.Generator) -> Iterator[Batch]:
+        """One epoch: every picture once, with some of its captions."""
+        for chosen, told in batches.similar(self.tokens, PLAN.batch, PLAN.captions, generator):
+            yield Batch(self.images[chosen], recipes.trimmed(self.tokens[chosen[:, None], told]))
+
+
+def train(lesson: Lesson, mechanism: str, seed: int) -> tuple[Captioner, float]:
+    """A captioner that has learnt the lesson, and the processor seconds that it took."""
+    torch.manual_seed(seed)
+    how = {"decoder": mechanism} if mechanism == "transformer" else {"attention": mechanism}
+    captioner = build("scenes", lesson.vocabulary, SIZE, **how)
+    with tempfile.TemporaryDirectory() as out:
+        began, steps = time.process_time(), recipes.steps(lesson.examples, PLAN)
+        fit(captioner, lesson.batches, steps, PLAN._replace(seed=seed), out, validate=lambda _: {})
+        return captioner.eval(), time.process_time() - began
+
+
+def run(lesson: Lesson, mechanism: str, seed: int) -> dict[str, Any]:
+    """One captioner, trained and measured as `companion evaluate scenes` does."""
+    captioner, seconds = train(lesson, mechanism, seed)
+    scores = evaluation.evaluate_scenes(captioner, count=MEASURED)
+    found = rounded(scores) | {
+        "seconds": round(seconds, 1),
+        "parameters": sum(p.numel() for p in captioner.parameters()),
+    }
+    return {"mechanism": mechanism, "seed": seed, **{column: found[column] for column in COLUMNS}}
+
+
+def settings() -> dict[str, Any]:
+    """What the numbers hang on besides mechanism and seed."""
+    return {"plan": PLAN._asdict(), "drawn": DRAWN, "size": SIZE, "measured": MEASURED, "threads": 1}
+
+
+def recorded() -> list[dict[str, Any]]:
+    """The runs on file. ValueError if they were made with other settings."""
+    path = FOLDER / "mechanisms.json"
+    if not path.exists():
+        return []
+    found = json.loads(path.read_text())
+    if found["settings"] != settings():
+        raise ValueError(f"{path}: was made with other settings; delete it to start again")
+    return found["runs"]
+
+
+def record(done: dict[str, Any]) -> None:
+    """Add a run to the file, while the other part waits."""
+    folder = os.open(FOLDER, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        runs = sorted([*recorded(), done], key=lambda r: (MECHANISMS.index(r["mechanism"]), r["seed"]))
+        lines = ",\n  ".join(json.dumps(run) for run in runs)
+        text = f'{{\n "settings": {json.dumps(settings())},\n "runs": [\n  {lines}\n ]\n}}\n'
+        write_whole(FOLDER / "mechanisms.json", text.encode())
+    finally:
+        os.close(folder)  # and with it the lock
+
+
+def table(runs: list[dict[str, Any]]) -> str:
+    """A line a mechanism: the mean over its seeds and, in brackets, the least and the most."""
+    lines = ["mechanism   " + "".join(column.rjust(21) for column in COLUMNS)]
+    for mechanism in MECHANISMS:
+        own = [run for run in runs if run["mechanism"] == mechanism]
+        cells = [summary([run[column] for run in own]) if own else "-" for column in COLUMNS]
+        lines.append(mechanism.ljust(12) + "".join(cell.rjust(21) for cell in cells))
+    return "\n".join(lines)
+
+
+def summary(values: list[float]) -> str:
+    """The mean and the range, or the value that all share."""
+    form = ",.0f" if max(values) > 20 else ".3f"
+    least, mean, most = (f"{x:{form}}" for x in (min(values), sum(values) / len(values), max(values)))
+    return mean if least == most else f"{mean} ({least}-{most})"
+
+
+def main() -> None:
+    """Make the runs that are missing, or this part of them; print the table of what there is."""
+    options = argparse.ArgumentParser(description="Train every mechanism on the same scenes.")
+    options.add_argument("--part", default="0/1", metavar="I/N", help="every Nth run, from the Ith (default: all)")
+    part, parts = map(int, options.parse_args().part.split("/"))
+    torch.set_num_threads(1)
+    missing = [(mechanism, seed) for seed in SEEDS for mechanism in MECHANISMS][part::parts]
+    done = {(r["mechanism"], r["seed"]) for r in recorded()}
+    if missing := [one for one in missing if one not in done]:
+        lesson = Lesson(DRAWN)
+        for mechanism, seed in missing:
+            print(f"{mechanism}, seed {seed}", flush=True)
+            record(run(lesson, mechanism, seed))
+    print(table(recorded()))
+
+
+if __name__ == "__main__":
+    main()
