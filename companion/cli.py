@@ -104,6 +104,9 @@ def parser() -> argparse.ArgumentParser:
         default="32-true",
         help="bf16-mixed is faster where the processor has bfloat16 (default 32-true)",
     )
+    one.add_argument("--devices", type=at_least_one, default=1, metavar="N", help="processes a machine (default 1)")
+    one.add_argument("--nodes", type=at_least_one, default=1, metavar="N", help="machines (default 1)")
+    one.add_argument("--strategy", choices=("auto", "ddp"), default="auto", help="ddp: also with one process")
 
     one = command("evaluate", evaluate, "Measure a captioner.")
     one.add_argument("what", choices=("scenes", "photos"))
@@ -184,16 +187,17 @@ def record(path: Path, found) -> dict:
 
 def train(options: argparse.Namespace) -> int:
     """Train into an empty folder, or go on in one that holds an unfinished run."""
-    from companion import recipes
+    from companion import distribution, recipes
 
     data = needed(options.data) if options.what == "photos" else None
-    own_folder(options.out, resume=options.resume)
+    fabric = distribution.start(options.devices, options.nodes, options.strategy, options.precision)
+    distribution.first(fabric, lambda: own_folder(options.out, resume=options.resume))
     if data is None:
         how = (options.attention, options.decoder)
-        recipes.train_scenes(options.out, options.seed, options.size, options.resume, options.precision, *how)
+        recipes.train_scenes(options.out, options.seed, options.size, options.resume, fabric, *how)
     else:
-        recipes.train_photos(data, options.out, options.seed, options.resume, options.precision, options.begin)
-    print(f"saved in {options.out}")
+        recipes.train_photos(data, options.out, options.seed, options.resume, fabric, options.begin)
+    distribution.first(fabric, lambda: print(f"saved in {options.out}"))
     return 0
 
 

@@ -7,7 +7,7 @@ import platform
 import shlex
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from companion.augment import flip_falsifies
 from companion.batches import caption_tensor, similar
 from companion.captioner import Captioner, build
 from companion.datasets import Example
+from companion.distribution import first, in_turn, share, start
 from companion.files import write_whole
 from companion.rewards import Judge
 from companion.training import Batch, Plan, fit, rounded
@@ -32,7 +33,6 @@ PHOTOS = Plan(epochs=12, rate=1.5e-3, batch=32, captions=3, decay=0.05, smoothin
 PHOTOS_ON = PHOTOS._replace(epochs=1, rate=3e-4)  # from weights that have learnt before
 PHOTOS_WATCHED = 300  # of the dev split, after every epoch
 PHOTOS_MIN_COUNT = 4  # rarer words become <unk>
-Precision = Literal["32-true", "bf16-mixed"]  # bfloat16 is twice as fast or more where the processor knows it
 
 FILES = (  # all that a run writes
     *("train.npy", "train.sha256", "dev.npy", "dev.sha256"),  # features of photographs
@@ -46,13 +46,14 @@ def train_scenes(
     seed: int = 0,
     size: str = "base",
     resume: bool = False,
-    precision: Precision = "32-true",
+    fabric: Fabric | None = None,
     attention: str = "additive",
     decoder: str = "lstm",
     plan: Plan | None = None,
     drawn: int | None = None,
 ) -> Captioner:
     """Draw scenes, train a captioner on them from nothing, measure it on scenes it has not seen, save it in `out`."""
+    fabric = fabric or start()
     plan, drawn = plan or SCENES[size][0], drawn or SCENES[size][1]
     plan = plan._replace(seed=seed, shown=plan.shown if decoder == "lstm" else 0.0)  # the transformer cannot be shown
     world, unseen = scenes.make("train", drawn), scenes.make("validation", 300)
@@ -64,6 +65,7 @@ def train_scenes(
 
     def feed(generator: torch.Generator) -> Iterator[Batch]:
         for chosen, told in similar(tokens, plan.batch, plan.captions, generator):
+            chosen, told = chosen[share(len(chosen))], told[share(len(chosen))]
             words = trimmed(tokens[chosen[:, None], told])
             places = where[chosen[:, None], told, : words.shape[-1] - 1] if plan.shown else None
             yield Batch(images[chosen], words, chosen, places)
@@ -79,7 +81,6 @@ def train_scenes(
             for i, several, likenesses in zip(pictures, captions, likeness(pictures, captions), strict=True)
         ]
 
-    fabric = Fabric(devices=1, precision=precision)
     log = fit(captioner, feed, steps(train, plan), plan, out, validate, resume, fabric, judge)
     facts = {
         "name": "scenes",
@@ -98,7 +99,8 @@ def train_scenes(
         about["metrics"]["compositional_truth"] = evaluation.truth(found, new)
         return about
 
-    return finish(captioner, out, command, plan, precision, log, facts, measure)
+    first(fabric, lambda: finish(captioner, out, command, plan, fabric, log, facts, measure))
+    return captioner
 
 
 def train_photos(
@@ -106,7 +108,7 @@ def train_photos(
     out: Path,
     seed: int = 0,
     resume: bool = False,
-    precision: Precision = "32-true",
+    fabric: Fabric | None = None,
     begin: str | None = None,
     plan: Plan | None = None,
 ) -> Captioner:
@@ -115,8 +117,10 @@ def train_photos(
     Every photograph is also seen in the mirror, unless one of its captions says left or right. With `begin`, a
     checkpoint of photographs, training goes on from its weights with its words, by the shorter plan `PHOTOS_ON`.
     """
+    fabric = fabric or start()
     plan = (plan or (PHOTOS_ON if begin else PHOTOS))._replace(seed=seed)
-    dataset = evaluation.read(data)
+    reader = evaluation if fabric.is_global_zero else datasets  # the first process names the faults in the data
+    dataset = in_turn(fabric, lambda: reader.read(data))
     train, dev = datasets.pick(dataset, "train"), datasets.pick(dataset, "dev")
     torch.manual_seed(seed)
     captioner = checkpoints.load(begin) if begin else build("photos", vocabulary_of(train, PHOTOS_MIN_COUNT))
@@ -124,8 +128,9 @@ def train_photos(
         raise ValueError(f"{begin}: was trained on {captioner.settings['data']}, not on photographs")
     vocabulary = captioner.vocabulary
     out.mkdir(parents=True, exist_ok=True)
-    stored, stored_dev = (
-        features.store(captioner.encoder, e, out / f"{n}.npy") for e, n in ((train, "train"), (dev, "dev"))
+    stored, stored_dev = in_turn(
+        fabric,
+        lambda: [features.store(captioner.encoder, e, out / f"{n}.npy") for e, n in ((train, "train"), (dev, "dev"))],
     )
     tokens = caption_tensor(train, vocabulary)
     mirrorable = torch.tensor([not any(map(flip_falsifies, example.captions)) for example in train])
@@ -133,15 +138,16 @@ def train_photos(
     def feed(generator: torch.Generator) -> Iterator[Batch]:
         for chosen, told in similar(tokens, plan.batch, plan.captions, generator):
             views = (torch.rand(len(chosen), generator=generator) < 0.5) & mirrorable[chosen]
-            words = trimmed(tokens[chosen[:, None], told])
-            yield Batch(features.grid(stored, chosen, views.long()), words, chosen)
+            mine = share(len(chosen))
+            words = trimmed(tokens[chosen[mine, None], told[mine]])
+            yield Batch(features.grid(stored, chosen[mine], views[mine].long()), words, chosen[mine])
 
     few = dev[:PHOTOS_WATCHED]
 
     def validate(captioner: Captioner) -> dict[str, float]:
         return evaluation.score_photos(evaluation.caption_stored(captioner, stored_dev[: len(few)], beam=1), few)
 
-    fabric, judge = Fabric(devices=1, precision=precision), judge_of_likeness(train)
+    judge = judge_of_likeness(train)
     log = fit(captioner, feed, steps(train, plan), plan, out, validate, resume, fabric, judge)
     facts = {
         "name": data.name,
@@ -159,7 +165,8 @@ def train_photos(
     def measure(captioner: Captioner) -> dict[str, Any]:
         return cards.of_photos(evaluation.caption_stored(captioner, stored_dev), dev)
 
-    return finish(captioner, out, command, plan, precision, log, facts, measure)
+    first(fabric, lambda: finish(captioner, out, command, plan, fabric, log, facts, measure))
+    return captioner
 
 
 def judge_of_likeness(train: Sequence[Example]) -> Judge:
@@ -219,7 +226,7 @@ def finish(
     out: Path,
     command: str,
     plan: Plan,
-    precision: Precision,
+    fabric: Fabric,
     log: list[dict[str, Any]],
     data: dict[str, Any],
     measure: Callable[[Captioner], dict[str, Any]],
@@ -227,6 +234,7 @@ def finish(
     """Round to half precision, measure, save the checkpoint, its card and the picture of its learning."""
     checkpoints.set_weights(captioner, checkpoints.halved(checkpoints.trained_weights(captioner)))
     about = measure(captioner.eval())
+    precision = fabric.strategy.precision.precision
     card = {
         "command": f"{command} --seed {plan.seed} --precision {precision}",
         "seed": plan.seed,
@@ -235,7 +243,11 @@ def finish(
         "data": data,
         "plan": plan._asdict() | {"precision": precision},
         "minutes": round(sum(record["seconds"] for record in log) / 60, 1),  # of all epochs, resumed or not
-        "machine": {"processor": platform.processor() or platform.machine(), "threads": torch.get_num_threads()},
+        "machine": {
+            "processor": platform.processor() or platform.machine(),
+            "threads": torch.get_num_threads(),
+            "processes": fabric.world_size,
+        },
         "versions": {"python": platform.python_version(), "torch": torch.__version__},
         "log": log,
     }

@@ -12,6 +12,7 @@ import matplotlib
 import numpy as np
 import pytest
 import torch
+from lightning_fabric import Fabric
 from PIL import Image
 
 from companion import attention, checkpoints, cli, datasets, evaluation, photos, plots, recipes, scenes
@@ -253,10 +254,14 @@ def test_a_filmstrip_with_nowhere_to_go_is_refused_before_any_work(run, shipped,
 
 @pytest.fixture
 def called(monkeypatch):
-    """The recipes, replaced: what they were called with."""
+    """The recipes, replaced: what they were called with; of a Fabric, the precision."""
     calls = []
+
+    def note(name, *given):
+        calls.append((name, *(x.strategy.precision.precision if isinstance(x, Fabric) else x for x in given)))
+
     for name in ("train_scenes", "train_photos"):
-        monkeypatch.setattr(recipes, name, lambda *given, name=name: calls.append((name, *given)))
+        monkeypatch.setattr(recipes, name, functools.partial(note, name))
     return calls
 
 
@@ -268,7 +273,7 @@ def test_train_hands_its_options_to_the_recipe(run, called, tmp_path):
     assert called == [
         ("train_scenes", out, 7, "tiny", False, "32-true", "additive", "lstm"),
         ("train_scenes", tmp_path / "c", 0, "base", False, "32-true", "hard", "transformer"),
-        ("train_photos", tmp_path, tmp_path / "b", 0, True, "bf16-mixed"),
+        ("train_photos", tmp_path, tmp_path / "b", 0, True, "bf16-mixed", None),
     ]
     assert out.is_dir()
 
