@@ -11,6 +11,7 @@ from companion.plots.grids import Box, field, heat, tokens
 from companion.plots.lines import curves, learning
 from companion.plots.looking import against_chance, gallery, looks
 from companion.plots.pictures import filmstrip, filmstrips, lit, picture, picture_array, pictures
+from companion.plots.spread import spread
 from companion.plots.style import COLOURS, GREY, HEAT, png
 from companion.plots.tables import matrix
 from companion.plots.vectors import plane
@@ -40,6 +41,7 @@ __all__ = [
     "plane",
     "png",
     "smooth",
+    "spread",
     "tokens",
     "tree",
 ]
