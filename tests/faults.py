@@ -9,6 +9,7 @@ import json
 import os
 import textwrap
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
 
 
@@ -38,6 +39,11 @@ def take_away(guards: list[Guard], setattr: Callable = setattr) -> None:
         made: dict = {}
         exec(compile(source.replace(text, instead), f"<{place} without its guard>", "exec"), found.__dict__, made)
         setattr(owner, last, made[last])
+
+
+def environment(**more: str) -> dict[str, str]:
+    """That of this process, for one in which the helpers of the tests can be imported and one thread computes."""
+    return {**os.environ, "PYTHONPATH": str(Path(__file__).parent), "OMP_NUM_THREADS": "1", **more}
 
 
 def take_away_named() -> None:

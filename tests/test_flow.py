@@ -6,7 +6,7 @@ from pathlib import Path
 import companion
 
 ORDER = [
-    "files", "vocabulary", "scenes", "photos", "collecting", "datasets", "archives", "downloads", "batches",
+    "files", "vocabulary", "scenes", "photos", "collecting", "datasets", "archives", "downloads", "batches", "shards",
     "augment", "encoders", "features", "averages", "attention", "decoders", "decoding", "captioner", "pipeline",
     "ngrams", "metrics", "grounding", "evaluation", "plots", "cards", "checkpoints", "distribution", "rewards", "losses", "training",
     "recipes", "apps", "cli", "authoring",

@@ -88,5 +88,6 @@ def gallery(images: Sequence[Any], captions: Sequence[str], columns: int = 3, si
     below = {"ha": "center", "va": "top", "fontsize": 9, "color": GREY, "parse_math": False}
     for ax, text in zip(axes, lines, strict=True):
         ax.set_anchor("N")
+        ax.images[0].set_interpolation("auto")  # a photograph is shrunk, and looks better averaged than picked
         ax.text(0.5, -0.03, text, transform=ax.transAxes, **below)
     return axes
