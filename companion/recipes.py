@@ -202,13 +202,14 @@ def shown(world: Sequence[scenes.Scene], rows: int = 8, cols: int = 8) -> Tensor
     covers a quarter of it.
     """
     longest = max(len(caption.words) for scene in world for caption in scene.captions)
-    where = torch.zeros(len(world), len(world[0].captions), longest + 1, rows * cols, dtype=torch.bool)
+    where = np.zeros((len(world), len(world[0].captions), longest + 1, rows * cols), dtype=bool)
     for places, scene in zip(where, world, strict=True):
-        there = torch.tensor(np.stack([grounding.covered(mask, rows, cols).ravel() > 0.25 for mask in scene.masks]))
+        there = np.stack([grounding.covered(mask, rows, cols).ravel() > 0.25 for mask in scene.masks])
         for line, caption in zip(places, scene.captions, strict=True):
             for word, things in enumerate(caption.mentions):
-                line[word] = there[list(things)].any(0)
-    return where
+                for thing in things:
+                    line[word] |= there[thing]
+    return torch.from_numpy(where)
 
 
 def trimmed(tokens: Tensor) -> Tensor:
