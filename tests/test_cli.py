@@ -366,7 +366,7 @@ def test_scores_of_scenes_are_printed_under_the_agreed_names(run, shipped, monke
     status, lines, err = run("evaluate", "scenes", "--json")
     assert (status, len(lines), err) == (0, 1, [])
     assert json.loads(lines[0]) == few(checkpoints.load("scenes"), "test", 5)
-    assert json.loads(lines[0]).keys() == SCORES | {"truth", "exact", "pointing", "compositional_truth"}
+    assert json.loads(lines[0]).keys() == SCORES | {"truth", "exact", "related", "pointing", "compositional_truth"}
     assert run("evaluate", "scenes", "--split", "spring")[::2] == (
         1, ["companion: no split is called 'spring'; choose one of train, validation, test, compositional"]
     )  # fmt: skip
