@@ -16,7 +16,7 @@ import sys
 import tarfile
 import threading
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -709,9 +709,6 @@ def broken_torchvision(folder: Path) -> None:
     program(f"import sys; sys.path.insert(0, {str(folder)!r})\n{COMMAND}", folder)
 
 
-AT_HOME = Guard(
-    "cli.whole", "", "lambda text, least=0, most=0: __import__('pathlib').Path.home().joinpath('x').mkdir()"
-)
 PLAIN = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
 
 
@@ -741,11 +738,11 @@ assert Vocabulary.load("words.json").words[-1] == {"été"!a} or "caf\\xe9" in V
 
 
 class Fault(NamedTuple):
-    """A law that holds with its guards; without them it fails, and says `harm`."""
+    """A law that holds with its guards; without them it fails, and says `harm`. Some have no line to remove."""
 
     law: Callable[[Path], None]
-    guards: list[Guard]
-    harm: str
+    guards: Sequence[Guard] = ()
+    harm: str = ""
 
 
 FAULTS = {
@@ -888,17 +885,8 @@ FAULTS = {
         [Guard("photos._upright", "return image if turn is None else image.transpose(turn)", "return image")],
         "seen: (25",
     ),
-    "photograph with NaN": Fault(
-        photo_seen(not_a_number, BLACK, WHITE, name="a.tif"),
-        [
-            Guard(
-                "photos._eight_bits",
-                "np.nan_to_num(np.asarray(image, dtype=np.float32), posinf=0.0, neginf=0.0)",
-                "np.asarray(image, dtype=np.float32)",
-            )
-        ],
-        "seen: (0, 0, 0)",
-    ),
+    # not by removing a line: what becomes of NaN in a byte depends on the processor
+    "photograph with NaN": Fault(photo_seen(not_a_number, BLACK, WHITE, name="a.tif")),
     # captions
     "2258277193_586949ec62.jpg.1": Fault(
         bad_lines("2258277193_586949ec62.jpg.1#0\ta dog\n", "no picture '2258277193_586949ec62.jpg.1'"),
@@ -908,10 +896,10 @@ FAULTS = {
     "line without a tab": Fault(
         bad_lines("a.jpg#1 a dog\n", "Flickr8k.token.txt:2: no tab"),
         [Guard("datasets._read_tokens", "elif len(captions) != 1:", "elif False:")],
-        "broken: IndexError",
+        "faults: [",
     ),
     "line without a number": Fault(
-        bad_lines("a.jpg\ta dog\n", "Flickr8k.token.txt:2: "),
+        bad_lines("a.jpg\ta dog\n", "should end in a caption number"),
         [Guard("datasets._read_tokens", 'elif not mark or number not in ("0", "1", "2", "3", "4"):', "elif False:")],
         "faults: [",
     ),
@@ -999,9 +987,9 @@ FAULTS = {
     "one image": Fault(
         one_image,
         [Guard("recipes.steps", "-(-len(train) // plan.batch)", "len(train) // plan.batch")],
-        "broken: ZeroDivisionError",
+        "broken: ",
     ),
-    "NaN pixels": Fault(nan_pixels, [Guard("training.fit", "if not torch.isfinite(total):", "if False:")], "taken"),
+    "NaN pixels": Fault(nan_pixels, [Guard("training.fit", "if not math.isfinite(mean):", "if False:")], "taken"),
     "all captions unknown": Fault(
         all_unknown, [Guard("decoding.next_words", "", "lambda step, *_, **__: step.logits.log_softmax(-1)")], "said: "
     ),
@@ -1015,7 +1003,11 @@ FAULTS = {
     "disk full at every byte": Fault(
         every_byte("full"), [Guard("files.write_whole", "Path(name).unlink(missing_ok=True)", "pass")], "left behind: "
     ),
-    "killed at every change while saving": Fault(killed_while_saving, [DIGEST], "mixed: "),
+    "killed at every change while saving": Fault(
+        killed_while_saving,
+        [DIGEST, Guard("checkpoints.save", '(folder / "card.json").unlink(missing_ok=True)', "pass")],
+        "mixed: ",
+    ),
     "killed while training": Fault(
         killed_while_training,
         [Guard("training.put_back", 'state["state"].setdefault(int(i), {})[key] = tensor', "pass")],
@@ -1044,15 +1036,15 @@ FAULTS = {
         "mixed: ",
     ),
     # the machine around us
-    "home: missing": Fault(in_a_home("/proc/none", FILMSTRIP), [AT_HOME], "FileNotFoundError"),
-    "home: read-only": Fault(in_a_home("/proc"), [AT_HOME], "FileNotFoundError"),
+    "home: missing": Fault(in_a_home("/proc/none", FILMSTRIP)),
+    "home: read-only": Fault(in_a_home("/proc")),
     "locale that is not UTF-8: words": Fault(
         plain_locale,
         [Guard("vocabulary.Vocabulary.load", 'read_text(encoding="utf-8")', "read_text()")],
         "not a vocabulary: 'ascii' codec",
     ),
     "locale that is not UTF-8: names": Fault(
-        plain_locale, [Guard("collecting.on_disk", "", "lambda name: name")], "UnicodeEncodeError"
+        plain_locale, [Guard("collecting.on_disk", "", "lambda name: name")], "exit 1"
     ),
     "broken torchvision": Fault(
         broken_torchvision,
@@ -1073,7 +1065,7 @@ def test_the_fault_does_no_harm(name, tmp_path):
     FAULTS[name].law(tmp_path)
 
 
-@pytest.mark.parametrize("name", FAULTS)
+@pytest.mark.parametrize("name", [name for name, row in FAULTS.items() if row.guards])
 def test_without_its_guard_the_fault_does_the_harm_that_the_table_says(name, tmp_path, monkeypatch):
     law, guards, harm = FAULTS[name]
     take_away(guards, monkeypatch.setattr)

@@ -8,8 +8,8 @@ import companion
 ORDER = [
     "files", "vocabulary", "scenes", "photos", "collecting", "datasets", "archives", "downloads", "batches", "shards",
     "augment", "encoders", "features", "averages", "attention", "decoders", "decoding", "captioner", "pipeline",
-    "ngrams", "metrics", "grounding", "evaluation", "plots", "cards", "checkpoints", "distribution", "rewards", "losses", "training",
-    "recipes", "apps", "cli", "authoring",
+    "ngrams", "metrics", "grounding", "evaluation", "plots", "cards", "checkpoints", "distribution", "rewards",
+    "losses", "training", "recipes", "apps", "cli", "authoring",
 ]  # fmt: skip
 
 

@@ -82,7 +82,8 @@ def test_the_generator_alone_decides_the_order(written):
 @pytest.mark.parametrize("processes", [2, 3])
 def test_the_shares_of_several_processes_make_up_the_batches_of_one(written, processes, generator, monkeypatch):
     def read():
-        return names(shards.batches(written, "train", 3, generator and seeded(generator), distribution.share))
+        order = None if generator is None else seeded(generator)
+        return names(shards.batches(written, "train", 3, order, distribution.share))
 
     whole = read()
     monkeypatch.setattr(distribution, "processes", lambda: processes)
@@ -94,7 +95,7 @@ def test_the_shares_of_several_processes_make_up_the_batches_of_one(written, pro
         if len(batch) < processes:
             assert several == [batch] * processes
         else:
-            assert sorted(sum(several, [])) == sorted(batch)
+            assert sorted(name for part in several for name in part) == sorted(batch)
 
 
 def test_pictures_of_another_size_are_kept_as_they_are(tmp_path):
@@ -128,11 +129,10 @@ def rewrite(path, change):
     with tarfile.open(path) as old:
         members = [(member.name, old.extractfile(member).read()) for member in old]
     with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as new:
-        for name, data in members:
-            for name, data in change(name, data):
-                member = tarfile.TarInfo(name)
-                member.size = len(data)
-                new.addfile(member, io.BytesIO(data))
+        for name, data in (changed for member in members for changed in change(*member)):
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            new.addfile(member, io.BytesIO(data))
 
 
 def replaced(ending, data):
@@ -182,13 +182,18 @@ def test_without_an_index_there_are_no_shards(copy, text):
         list(shards.batches(copy, "train", 3))
 
 
+def brought(name, endings, data):
+    """Further files of a sample, beside its picture."""
+    return [(name.removesuffix(".png") + ending, data) for ending in endings if name.endswith(".png")]
+
+
 def test_what_a_shard_brings_along_is_neither_run_nor_written(copy, tmp_path_factory, monkeypatch):
     """A pickle, a command for an address, a way out of the folder: other endings are not looked at."""
     here = tmp_path_factory.mktemp("here")
     monkeypatch.chdir(here)
     evil = b"cos\nsystem\n(S'touch pwned'\ntR."
     for path in copy.glob("*.tar"):
-        rewrite(path, lambda name, data: [(name, data), (name[:9] + ".pyd", evil), (name[:9] + ".pth", evil)])
+        rewrite(path, lambda name, data: [(name, data), *brought(name, (".pyd", ".pth"), evil)])
     assert sum(len(batch) for batch in shards.batches(copy, "train", 3)) == 11
     assert list(here.iterdir()) == []
     package = shards.webdataset()

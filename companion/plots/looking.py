@@ -59,11 +59,11 @@ def against_chance(found: Mapping[str, tuple[float, float]], ax: Axes | None = N
     """Shares from 0 to 1 as bars, `name: (share, by chance)`, each with what chance would give as an upright line."""
     ax = ax or plt.subplots(figsize=(4.4, 0.42 * len(found) + 1.2))[1]
     shares, chances = (np.array(column) for column in zip(*found.values(), strict=True))
-    rows = np.arange(len(found))
+    rows = np.arange(len(found), dtype=float)
     ax.barh(rows, shares, height=0.6, label="measured")
     ax.vlines(chances, rows - 0.42, rows + 0.42, color=COLOURS[1], linewidth=2.4, label="by chance")
     for row, share in zip(rows, shares, strict=True):
-        ax.text(share + 0.01, row, f"{share:.2f}", va="center", color=GREY, fontsize=9)
+        ax.text(float(share) + 0.01, float(row), f"{share:.2f}", va="center", color=GREY, fontsize=9)
     ax.set_yticks(rows, list(found), parse_math=False)
     ax.set(xlim=(0, 1.1), ylim=(len(found) - 0.5, -0.5), xticks=np.linspace(0, 1, 6))
     ax.tick_params(axis="y", length=0)
