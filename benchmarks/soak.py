@@ -24,7 +24,7 @@ from companion import photos, scenes
 
 BAD_EVERY = 20
 SIDE = 224
-GROWTH = 40e6  # bytes by which the memory may grow from the end of the first quarter to the end
+GROWTH = 100e6  # bytes by which the memory may grow after the first quarter: of ten thousand, 13 kB a photograph
 
 
 def saved(image: Image.Image, kind: str, **options) -> bytes:

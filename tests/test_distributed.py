@@ -65,7 +65,7 @@ def run(out, plan, fabric=None, resume=False, dropout=False, die_at=None):
         return [[1 / (1 + len(line.split())) for line in several] for several in captions]
 
     def validate(captioner):
-        return {"validated by": distribution.rank()}
+        return {"validated by": float(distribution.rank())}
 
     return fit(student(vocabulary, dropout), feed, STEPS, plan, out, validate, resume, fabric, judge)
 

@@ -85,8 +85,15 @@ def made_tar(path: Path, *members: tuple[str | tarfile.TarInfo, bytes], mode: st
 def made_zip(path: Path, *members: tuple[str | zipfile.ZipInfo, bytes]) -> Path:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, data in members:
-            archive.writestr(name, data)
+            archive.writestr(name if isinstance(name, zipfile.ZipInfo) else undated(name), data)
     return path
+
+
+def undated(name: str) -> zipfile.ZipInfo:
+    """A member that is the same whenever the archive is made."""
+    member = zipfile.ZipInfo(name)
+    member.compress_type = zipfile.ZIP_DEFLATED
+    return member
 
 
 def special(kind: bytes, target: str = "") -> tarfile.TarInfo:
