@@ -14,14 +14,13 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from companion import cards, checkpoints, datasets, evaluation, features, grounding, metrics, plots, scenes
+from companion import cards, checkpoints, datasets, evaluation, features, grounding, plots, rewards, scenes
 from companion.augment import flip_falsifies
 from companion.batches import caption_tensor, similar
 from companion.captioner import Captioner, build
 from companion.datasets import Example
 from companion.distribution import first, in_turn, share, start
 from companion.files import write_whole
-from companion.rewards import Judge
 from companion.training import Batch, Plan, fit, rounded
 from companion.vocabulary import Vocabulary
 
@@ -73,11 +72,11 @@ def train_scenes(
     def validate(captioner: Captioner) -> dict[str, float]:
         return evaluation.score_scenes(evaluation.caption_scenes(captioner, unseen), unseen)
 
-    likeness = judge_of_likeness(train)
+    likeness = rewards.judge_of_likeness(train)
 
     def judge(pictures: Sequence[int], captions: Sequence[Sequence[str]]) -> list[list[float]]:
         return [
-            [worth(line, world[i]) + alike / 10 for line, alike in zip(several, likenesses, strict=True)]
+            [rewards.worth(line, world[i]) + alike / 10 for line, alike in zip(several, likenesses, strict=True)]
             for i, several, likenesses in zip(pictures, captions, likeness(pictures, captions), strict=True)
         ]
 
@@ -147,7 +146,7 @@ def train_photos(
     def validate(captioner: Captioner) -> dict[str, float]:
         return evaluation.score_photos(evaluation.caption_stored(captioner, stored_dev[: len(few)], beam=1), few)
 
-    judge = judge_of_likeness(train)
+    judge = rewards.judge_of_likeness(train)
     log = fit(captioner, feed, steps(train, plan), plan, out, validate, resume, fabric, judge)
     facts = {
         "name": data.name,
@@ -167,27 +166,6 @@ def train_photos(
 
     first(fabric, lambda: finish(captioner, out, command, plan, fabric, log, facts, measure))
     return captioner
-
-
-def judge_of_likeness(train: Sequence[Example]) -> Judge:
-    """A judge that gives a caption its CIDEr-D against those of its picture (Rennie et al. 2017, section 5)."""
-    references = metrics.References([example.captions for example in train])
-
-    def judge(pictures: Sequence[int], captions: Sequence[Sequence[str]]) -> list[list[float]]:
-        whose = [i for i, several in zip(pictures, captions, strict=True) for _ in several]
-        scores = iter(metrics.cider_d_each([line for several in captions for line in several], references.take(whose)))
-        return [[next(scores) for _ in several] for several in captions]
-
-    return judge
-
-
-def worth(line: str, scene: scenes.Scene) -> float:
-    """1 for a caption that is true and names everything, half as much again if it also states a relation; else 0.
-
-    Without the half, a model learns to state no relation: what is not said cannot be false.
-    """
-    statement = scenes.parse(line) if scenes.is_exact(line, scene) else None
-    return 0.0 if statement is None else 1.5 if statement.claims else 1.0
 
 
 def vocabulary_of(train: Sequence[Example], min_count: int) -> Vocabulary:

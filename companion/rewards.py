@@ -9,9 +9,10 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from companion import decoding
+from companion import decoding, metrics, scenes
 from companion.batches import collate
 from companion.captioner import Captioner, Source
+from companion.datasets import Example
 from companion.distribution import weighed
 from companion.encoders import Grid
 from companion.vocabulary import Vocabulary, detokenize
@@ -32,8 +33,8 @@ def self_critical_loss(
     vocabulary = captioner.vocabulary
     grid = captioner.look(source)
     said = decoding.sample(captioner, Grid(grid.features.detach(), grid.rows, grid.cols), vocabulary, count=samples)
-    worth = judge(pictures.tolist(), [[detokenize(caption.words) for caption in several] for several in said])
-    reward = torch.tensor(worth, dtype=torch.float32, device=grid.features.device)
+    marks = judge(pictures.tolist(), [[detokenize(caption.words) for caption in several] for several in said])
+    reward = torch.tensor(marks, dtype=torch.float32, device=grid.features.device)
     baseline = (reward.sum(1, keepdim=True) - reward) / (samples - 1)
     tokens = collate([[caption_ids(vocabulary, c.words) for c in several] for several in said]).to(reward.device)
     inputs, targets = tokens[..., :-1], tokens[..., 1:]
@@ -46,3 +47,24 @@ def self_critical_loss(
 def caption_ids(vocabulary: Vocabulary, words: Sequence[str]) -> list[int]:
     """The ids of words that are known, between start and end."""
     return [vocabulary.start, *map(vocabulary.id, words), vocabulary.end]
+
+
+def judge_of_likeness(train: Sequence[Example]) -> Judge:
+    """A judge that gives a caption its CIDEr-D against those of its picture (Rennie et al. 2017, section 5)."""
+    references = metrics.References([example.captions for example in train])
+
+    def judge(pictures: Sequence[int], captions: Sequence[Sequence[str]]) -> list[list[float]]:
+        whose = [i for i, several in zip(pictures, captions, strict=True) for _ in several]
+        scores = iter(metrics.cider_d_each([line for several in captions for line in several], references.take(whose)))
+        return [[next(scores) for _ in several] for several in captions]
+
+    return judge
+
+
+def worth(line: str, scene: scenes.Scene) -> float:
+    """1 for a caption that is true and names everything, half as much again if it also states a relation; else 0.
+
+    Without the half, a model learns to state no relation: what is not said cannot be false.
+    """
+    statement = scenes.parse(line) if scenes.is_exact(line, scene) else None
+    return 0.0 if statement is None else 1.5 if statement.claims else 1.0

@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-from companion import decoding, rewards
+from companion import decoding, evaluation, metrics, rewards, scenes
 from companion.captioner import build
+from companion.datasets import Example
 from companion.training import parameter_groups
 from companion.vocabulary import SPECIALS, Vocabulary
 
@@ -71,3 +72,25 @@ def test_the_loss_is_advantage_times_log_probability_a_word(captioner, monkeypat
             total -= (rewarded[i] - sum(others) / 4) * caption.log_probability
             words += len(caption.words) + 1
     assert loss.item() == pytest.approx(total / words, abs=1e-5)
+
+
+def test_a_false_caption_is_worth_nothing_and_a_true_relation_half_as_much_again():
+    """Of the references of a hundred scenes, and of the same ones said of another scene."""
+    drawn = scenes.make("test", 100)
+    for scene, other in zip(drawn, [*drawn[1:], drawn[0]], strict=True):
+        for line in (caption.text for caption in scene.captions):
+            assert rewards.worth(line, scene) == (1.5 if evaluation.related(line) else 1.0)
+            assert scenes.is_exact(line, other) or rewards.worth(line, other) == 0.0
+    assert rewards.worth("red", drawn[0]) == 0.0
+
+
+def test_likeness_is_the_cider_d_of_each_caption_against_those_of_its_picture():
+    train = [Example(name, name, tuple(f"a {colour} {shape}" for shape in ("star", "heart")))
+             for name, colour in (("one", "red"), ("two", "blue"), ("three", "red"))]  # fmt: skip
+    said = [["a red star", "a blue star"], ["a blue star", "a heart"]]
+    marks = rewards.judge_of_likeness(train)([2, 1], said)
+    references = metrics.References([example.captions for example in train])
+    assert marks[0] == metrics.cider_d_each(said[0], references.take([2, 2]))
+    assert marks[1] == metrics.cider_d_each(said[1], references.take([1, 1]))
+    assert marks[0][0] > marks[0][1]
+    assert marks[1][0] > marks[1][1]
