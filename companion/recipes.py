@@ -24,9 +24,9 @@ from companion.files import write_whole
 from companion.training import Batch, Plan, fit, rounded
 from companion.vocabulary import Vocabulary
 
-TINY = Plan(epochs=3, rate=4e-3, captions=2, shown=1.0, judged=1, judged_rate=5e-4)
+TINY = Plan(epochs=4, rate=4e-3, captions=2, shown=1.0, judged=1, judged_rate=5e-4)
 BASE = Plan(epochs=3, rate=3e-3, captions=2, shown=1.0, forget=0.3, judged=3, judged_rate=3e-4)
-SCENES = {"tiny": (TINY, 6_400), "small": (BASE, 24_000), "base": (BASE, 24_000)}  # and how many are drawn
+SCENES = {"tiny": (TINY, 8_000), "small": (BASE, 24_000), "base": (BASE, 24_000)}  # and how many are drawn
 MEASURED = 1000  # scenes, for the card
 PHOTOS = Plan(epochs=12, rate=1.5e-3, batch=32, captions=3, decay=0.05, smoothing=0.1, judged=2, judged_rate=3e-5)
 PHOTOS_ON = PHOTOS._replace(epochs=1, rate=3e-4)  # from weights that have learnt before
