@@ -46,10 +46,10 @@ def smooth(
     points: tuple[ArrayLike, ArrayLike] | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Curves over the same x, by name, each with its own colour and dashes and no markers; grey points behind them."""
+    """Curves over the same x, by name, each with its own colour and dashes and no markers; grey points on top of them."""
     ax = ax or plt.subplots(figsize=(4.3, 3.2))[1]
     if points is not None:
-        ax.scatter(np.asarray(points[0]), np.asarray(points[1]), s=16, color=GREY, alpha=0.75, lw=0, zorder=1)
+        ax.scatter(np.asarray(points[0]), np.asarray(points[1]), s=16, color=GREY, alpha=0.75, lw=0, zorder=3)
     for (name, values), dashes in zip(curves.items(), cycle(("-", "--", "-.", ":")), strict=False):
         ax.plot(x, np.asarray(values), dashes, lw=2, label=name)
     ax.legend(loc="lower left", bbox_to_anchor=(-0.03, 1), ncols=2, columnspacing=1.2)  # above, where nothing runs
