@@ -30,6 +30,9 @@ export MPLCONFIGDIR := $(CURDIR)/$(VENV)/matplotlib
 help:
 	@sed -n '/^$$/q; s/^# \{0,1\}//p' Makefile
 
+# Threads that wait sleep: on a machine that does other things as well, spinning ones keep each other from working.
+export OMP_WAIT_POLICY := PASSIVE
+
 OLD_ENOUGH := -c 'import sys; sys.exit(sys.version_info < (3, 11))'
 
 $(READY): requirements.txt pyproject.toml
