@@ -46,7 +46,7 @@ def smooth(
     points: tuple[ArrayLike, ArrayLike] | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Curves over the same x, by name, each with its own colour and dashes and no markers; grey points on top of them."""
+    """Curves over the same x, by name, each with its own colour and dashes; grey points on top of them."""
     ax = ax or plt.subplots(figsize=(4.3, 3.2))[1]
     if points is not None:
         ax.scatter(np.asarray(points[0]), np.asarray(points[1]), s=16, color=GREY, alpha=0.75, lw=0, zorder=3)
