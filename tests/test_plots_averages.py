@@ -72,14 +72,14 @@ def test_colours_that_do_not_fit_the_weights_are_refused_in_one_line():
     assert plt.get_fignums() == []
 
 
-def test_smooth_curves_are_those_given_each_with_other_dashes_and_the_points_behind():
+def test_smooth_curves_are_those_given_each_with_other_dashes_and_the_points_on_top():
     ax = FIGURES["smooth"]()
     drawn = {line.get_label(): line.get_ydata().tolist() for line in ax.lines}
     assert drawn == {"up": X.tolist(), "down": (1 - X).tolist()}
     assert len({line.get_linestyle() for line in ax.lines}) == 2
     (points,) = ax.collections
     assert points.get_offsets().tolist() == [[0.2, 1], [0.4, 2]]
-    assert points.get_zorder() < min(line.get_zorder() for line in ax.lines)
+    assert points.get_zorder() > max(line.get_zorder() for line in ax.lines)
 
 
 def test_smooth_curves_need_no_points():
