@@ -26,12 +26,11 @@ export PIP_USER := 0
 export PIP_NO_INPUT := 1
 export IPYTHONDIR := $(CURDIR)/$(VENV)/ipython
 export MPLCONFIGDIR := $(CURDIR)/$(VENV)/matplotlib
+# Threads that wait sleep: on a machine that does other things as well, spinning ones keep each other from working.
+export OMP_WAIT_POLICY := PASSIVE
 
 help:
 	@sed -n '/^$$/q; s/^# \{0,1\}//p' Makefile
-
-# Threads that wait sleep: on a machine that does other things as well, spinning ones keep each other from working.
-export OMP_WAIT_POLICY := PASSIVE
 
 OLD_ENOUGH := -c 'import sys; sys.exit(sys.version_info < (3, 11))'
 

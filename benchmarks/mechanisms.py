@@ -21,7 +21,6 @@ import torch
 
 from companion import attention, batches, evaluation, recipes, scenes
 from companion.captioner import Captioner, build
-from companion.datasets import Example
 from companion.files import write_whole
 from companion.training import Batch, Plan, fit, rounded
 
@@ -40,12 +39,10 @@ class Lesson:
 
     def __init__(self, drawn: int):
         world = scenes.make("train", drawn)
-        self.examples = [Example(str(s.seed), s.image, tuple(r.text for r in s.captions)) for s in world]
+        self.examples = evaluation.scene_examples(world)
         self.vocabulary = recipes.vocabulary_of(self.examples, min_count=1)
-        self.images, self.tokens = (
-            evaluation.scene_images(world),
-            batches.caption_tensor(self.examples, self.vocabulary),
-        )
+        self.images = evaluation.scene_images(world)
+        self.tokens = batches.caption_tensor(self.examples, self.vocabulary)
 
     def batches(self, generator: torch.Generator) -> Iterator[Batch]:
         """One epoch: every picture once, with some of its captions."""

@@ -16,7 +16,7 @@ from companion.decoders import LSTMDecoder
 from companion.decoding import Caption
 from companion.encoders import Grid
 from companion.evaluation import scene_images
-from companion.training import caption_loss
+from companion.losses import caption_loss
 from companion.vocabulary import Vocabulary, tokenize
 
 WORDS = 3000  # of the made-up captions

@@ -28,6 +28,11 @@ def scene_images(drawn: Sequence[Scene]) -> Tensor:
     return torch.from_numpy(np.stack([scene.image for scene in drawn])).permute(0, 3, 1, 2).contiguous()
 
 
+def scene_examples(drawn: Sequence[Scene]) -> list[Example]:
+    """The scenes as what a data set consists of, each named by its seed."""
+    return [Example(str(s.seed), s.image, tuple(caption.text for caption in s.captions)) for s in drawn]
+
+
 def caption_scenes(captioner: Captioner, drawn: Sequence[Scene], beam: int = 1, batch: int = 250) -> list[Caption]:
     """A caption for every scene, by beam search (of width one: greedily)."""
     images = scene_images(drawn)

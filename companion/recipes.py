@@ -56,7 +56,7 @@ def train_scenes(
     plan, drawn = plan or SCENES[size][0], drawn or SCENES[size][1]
     plan = plan._replace(seed=seed, shown=plan.shown if decoder == "lstm" else 0.0)  # the transformer cannot be shown
     world, unseen = scenes.make("train", drawn), scenes.make("validation", 300)
-    train = [Example(str(scene.seed), scene.image, tuple(r.text for r in scene.captions)) for scene in world]
+    train = evaluation.scene_examples(world)
     vocabulary = vocabulary_of(train, min_count=1)
     torch.manual_seed(seed)
     captioner = build("scenes", vocabulary, size, attention, decoder)

@@ -46,6 +46,12 @@ def environment(**more: str) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(Path(__file__).parent), "OMP_NUM_THREADS": "1", **more}
 
 
+def run_of(name: str, *arguments: str) -> str:
+    """The code that runs one of the programs in tests/programs."""
+    path = str(Path(__file__).parent / "programs" / f"{name}.py")
+    return f"import runpy, sys; sys.argv[1:] = {arguments!r}; runpy.run_path({path!r}, run_name='__main__')"
+
+
 def take_away_named() -> None:
     """In a process that a test started: take away the guards that the test wrote into its environment."""
     take_away([Guard(*guard) for guard in json.loads(os.environ.get("REMOVED", "[]"))])

@@ -12,6 +12,7 @@ import matplotlib
 import numpy as np
 import pytest
 import torch
+from faults import run_of
 from lightning_fabric import Fabric
 from PIL import Image
 
@@ -450,30 +451,6 @@ except SystemExit as stop:
     assert all(name in done.stdout for name in ("caption", "train", "evaluate", "scenes", "info"))
 
 
-WITHOUT_NETWORK = """
-import functools, socket, sys, urllib.request
-from pathlib import Path
-
-def refuse(*_, **__):
-    raise AssertionError("a socket was opened")
-
-from companion import checkpoints, cli, evaluation, recipes
-from companion.training import Plan
-checkpoints.SHIPPED = Path(SHIPS)
-recipes.train_scenes = functools.partial(recipes.train_scenes, plan=Plan(epochs=1, rate=1e-3), drawn=20)
-evaluation.evaluate_scenes = functools.partial(evaluation.evaluate_scenes, count=5)
-socket.socket = socket.create_connection = socket.getaddrinfo = refuse
-for line in COMMANDS:
-    status = cli.main(line)
-    assert status == 0, (line, status)
-try:
-    urllib.request.urlopen("http://127.0.0.1:9")
-except AssertionError:
-    sys.exit(0)
-sys.exit("a socket would not have been noticed")
-"""
-
-
 def test_no_command_uses_the_network_or_writes_anywhere_but_where_it_was_told_to(ships, pictures, tmp_path):
     """With a home, a temporary folder and a current folder of its own: only `out` in the last of them has changed."""
     home, temporary, here = (tmp_path / name for name in ("home", "temporary", "here"))
@@ -488,7 +465,7 @@ def test_no_command_uses_the_network_or_writes_anywhere_but_where_it_was_told_to
         ["train", "scenes", "--size", "tiny", "--out", "out/run"],
         ["caption", photograph, "--checkpoint", "out/run"],
     ]
-    code = f"SHIPS, COMMANDS = {str(ships)!r}, {commands!r}\n{WITHOUT_NETWORK}"
+    code = run_of("without_network", json.dumps(commands), str(ships))
     own = {"HOME": str(home), "TMPDIR": str(temporary), "XDG_CACHE_HOME": "", "XDG_CONFIG_HOME": ""}
     # Matplotlib keeps a list of the machine's fonts; it is shown the one that it has, for making one takes long.
     done = python(code, here, MPLCONFIGDIR=matplotlib.get_cachedir(), **own)

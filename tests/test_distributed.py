@@ -17,7 +17,6 @@ from torch import nn
 from companion import checkpoints, cli, distribution, evaluation, recipes, scenes
 from companion.batches import batches, caption_tensor
 from companion.captioner import build
-from companion.datasets import Example
 from companion.training import Batch, Plan, fit
 from companion.vocabulary import Vocabulary
 
@@ -32,7 +31,7 @@ def lesson():
     """Seven small scenes, the odd ones with one short caption, so that the shares hold unlike numbers of words."""
     drawn = scenes.make("train", COUNT)
     where = recipes.shown(drawn)
-    examples = [Example(str(s.seed), s.image, tuple(r.text for r in s.captions)) for s in drawn]
+    examples = evaluation.scene_examples(drawn)
     vocabulary = Vocabulary.build(caption for example in examples for caption in example.captions)
     tokens = caption_tensor(examples, vocabulary)
     tokens[1::2, 1:] = Vocabulary.pad

@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from faults import Guard, environment, refused, take_away
+from faults import Guard, environment, refused, run_of, take_away
 from PIL import Image, ImageFile
 
 TESTS = Path(__file__).parent
@@ -46,12 +46,6 @@ def works(call: Callable):
         return call()
     except Exception as error:
         raise AssertionError(f"broken: {type(error).__name__}: {error}") from error
-
-
-def run_of(name: str, *arguments: str) -> str:
-    """The code that runs one of the programs in tests/programs."""
-    path = str(TESTS / "programs" / f"{name}.py")
-    return f"import runpy, sys; sys.argv[1:] = {arguments!r}; runpy.run_path({path!r}, run_name='__main__')"
 
 
 def program(code: str, folder: Path, **variables: str) -> str:
@@ -550,12 +544,11 @@ def one_epoch(folder: Path, images, count: int) -> list[dict]:
     from companion import recipes, scenes
     from companion.batches import batches, caption_tensor
     from companion.captioner import build
-    from companion.datasets import Example
     from companion.training import Batch, Plan, fit
     from companion.vocabulary import Vocabulary
 
     drawn = scenes.make("train", count)
-    examples = [Example(str(s.seed), s.image, tuple(r.text for r in s.captions)) for s in drawn]
+    examples = evaluation.scene_examples(drawn)
     vocabulary = Vocabulary.build(c for e in examples for c in e.captions)
     tokens, plan = caption_tensor(examples, vocabulary), Plan(epochs=1, rate=1e-3)
     torch.manual_seed(0)

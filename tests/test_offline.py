@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from faults import environment
+from faults import environment, run_of
 
 from companion import photos
 
@@ -20,32 +20,6 @@ COMMANDS = [
     ["caption", "PHOTO", "--attention", "strip.png"],
     ["data", "flickr8k", "--archive", "set.zip", "--out", "set"],
 ]
-PROGRAM = """
-import functools, sys
-
-def refuse(event, arguments):
-    if event.startswith("socket."):
-        raise AssertionError(f"{event} {arguments}")
-
-sys.addaudithook(refuse)
-import torch
-torch.set_num_threads(1)
-from companion import cli, evaluation, recipes, scenes
-from companion.training import Plan
-
-make = scenes.make
-scenes.make = lambda split, count, *rest: make(split, min(count, 12), *rest)
-recipes.train_scenes = functools.partial(recipes.train_scenes, plan=Plan(epochs=2, rate=2e-3, judged=1), drawn=12)
-for line in COMMANDS:
-    status = cli.main(line)
-    assert status == 0, (line, status)
-import urllib.request
-try:
-    urllib.request.urlopen("http://127.0.0.1:9")
-except AssertionError:
-    sys.exit(0)
-sys.exit("a socket would not have been noticed")
-"""
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +34,7 @@ def twice(tmp_path_factory) -> list[tuple[str, Path]]:
         photograph = str(photos.example("chelsea"))
         commands = [[photograph if word == "PHOTO" else word for word in line] for line in COMMANDS]
         done = subprocess.run(
-            [sys.executable, "-c", f"COMMANDS = {commands!r}\n{PROGRAM}"],
+            [sys.executable, "-c", run_of("without_network", json.dumps(commands))],
             cwd=folder,
             env=environment(PYTHONHASHSEED=seed),
             capture_output=True,

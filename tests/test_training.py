@@ -14,7 +14,6 @@ from companion import evaluation, scenes, training
 from companion.batches import batches, caption_tensor
 from companion.captioner import build
 from companion.checkpoints import trained_weights
-from companion.datasets import Example
 from companion.losses import caption_loss, doubly_stochastic, forget, shown_loss
 from companion.training import Batch, Plan, fit, rate_at
 from companion.vocabulary import Vocabulary, detokenize, tokenize
@@ -26,7 +25,7 @@ PAD = Vocabulary.pad
 def lesson():
     """Eight small scenes as a batch, and the vocabulary of their captions."""
     drawn = scenes.make("train", 8)
-    examples = [Example(str(s.seed), s.image, tuple(r.text for r in s.captions)) for s in drawn]
+    examples = evaluation.scene_examples(drawn)
     vocabulary = Vocabulary.build(caption for example in examples for caption in example.captions)
     batch = Batch(evaluation.scene_images(drawn), caption_tensor(examples, vocabulary), torch.arange(8))
     return drawn, batch, vocabulary
