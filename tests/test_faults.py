@@ -541,7 +541,7 @@ def one_epoch(folder: Path, images, count: int) -> list[dict]:
     """The log of one epoch on `count` scenes with these images."""
     import torch
 
-    from companion import recipes, scenes
+    from companion import evaluation, recipes, scenes
     from companion.batches import batches, caption_tensor
     from companion.captioner import build
     from companion.training import Batch, Plan, fit
