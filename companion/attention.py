@@ -176,6 +176,28 @@ class AdaptiveAttention(AdditiveAttention):
         return beside_sentinel(additive_scores(asked, keys, self.vector), values, rivals, sentinels, mask)
 
 
+class CoverageAttention(AdditiveAttention):
+    """Additive attention that knows where it has looked: `score = v . tanh(W_q q + W_k k + W_l l)`.
+
+    `l` is two numbers a place: its weight for the word before, which keeps "red circle" on one thing (Chorowski et al.
+    2015, equation 9, without convolution), and the sum over all words so far, which leads on to the next (See et al.
+    2017, equation 11).
+    """
+
+    def __init__(self, query_dim: int, key_dim: int, hidden_dim: int):
+        super().__init__(query_dim, key_dim, hidden_dim)
+        self.looked = nn.Linear(2, hidden_dim, bias=False)
+
+    def attend(
+        self, query: Tensor, keys: Tensor, values: Tensor, mask: Mask = None, looked: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Context (batch query value) and weights (batch query place). `looked` is "batch query place 2"."""
+        if looked is None:
+            return super().attend(query, keys, values, mask)
+        energy = torch.tanh(self.query(query).unsqueeze(-2) + keys.unsqueeze(-3) + self.looked(looked))
+        return weighted_average(energy @ self.vector, values, mask)
+
+
 def for_every_head(mask: Mask) -> Mask:
     """A mask over batch query place with an axis of one head before the queries; a mask without batches needs none."""
     return mask if mask is None or mask.ndim < 3 else mask.unsqueeze(-3)
@@ -230,6 +252,7 @@ MECHANISMS: dict[str, type[Attention]] = {
     "multi_head": MultiHeadAttention,
     "hard": HardAttention,
     "adaptive": AdaptiveAttention,
+    "coverage": CoverageAttention,
 }
 
 

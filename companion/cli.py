@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 
 # The keys of `attention.MECHANISMS`, spelt out, since importing that takes longer than `companion --help` may.
-ATTENTION = ("mean", "dot", "scaled_dot", "additive", "multi_head", "hard", "adaptive")
+ATTENTION = ("mean", "dot", "scaled_dot", "additive", "multi_head", "hard", "adaptive", "coverage")
 FRAME = 320  # pixels: a photograph in the filmstrip has no side longer than this
 
 

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from companion import attention as mechanisms
-from companion.attention import AdaptiveAttention, MultiHeadAttention
+from companion.attention import AdaptiveAttention, CoverageAttention, MultiHeadAttention
 from companion.encoders import Grid
 
 
@@ -71,7 +71,8 @@ class LSTMDecoder(nn.Module):
         logits = E tanh(E y + L_h h + L_z z') + b       the deep output (equation 7), its last matrix shared with E
 
     Adaptive attention gets c beside the query, for its sentinel. Lu et al. (2017) attend after the LSTM has read the
-    word, with its new h and c; here, as for the other mechanisms, before.
+    word, with its new h and c; here, as for the other mechanisms, before. Coverage gets its own earlier weights, which
+    the carry holds for it.
     """
 
     def __init__(self, vocab: int, channels: int, hidden: int = 512, attention: str = "additive", dropout: float = 0.5):
@@ -94,8 +95,10 @@ class LSTMDecoder(nn.Module):
     def start(self, grid: Grid) -> State:
         """Prepared keys and values in the memory; in the carry, hidden and cell state made from the mean feature."""
         values = self.adapt(grid.features)
-        hidden, cell = torch.tanh(self.first(values.mean(1, keepdim=True))).chunk(2, dim=-1)
-        return State(self.attention.prepare(values, values), (hidden, cell))
+        carry = torch.tanh(self.first(values.mean(1, keepdim=True))).chunk(2, dim=-1)
+        if isinstance(self.attention, CoverageAttention):  # nobody has looked anywhere yet
+            carry = (*carry, values.new_zeros(len(values), 1, values.shape[1], 2))
+        return State(self.attention.prepare(values, values), carry)
 
     def look_up(self, tokens: Int[Tensor, "batch beam *word"]) -> Float[Tensor, "batch beam *word hidden"]:
         """Embedded words, times a learnt scale."""
@@ -103,16 +106,20 @@ class LSTMDecoder(nn.Module):
 
     def advance(self, embedded: Float[Tensor, "batch beam hidden"], state: State) -> tuple[Tensor, Tensor, State]:
         """One word: what the deep output layer needs, the weights, the next state."""
-        hidden, cell = state.carry
+        hidden, cell, *looked = state.carry
         own = {"memory": cell} if isinstance(self.attention, AdaptiveAttention) else {}
+        if looked:
+            own["looked"] = looked[0]
         context, weights = self.attention.attend(hidden + self.ask(embedded), *state.memory, **own)
         if weights.ndim == 4:
             weights = reduce(weights, "batch head beam place -> batch beam place", "mean")
+        if looked:  # just now, and so far
+            looked = [torch.stack([weights, looked[0][..., 1] + weights], dim=-1)]
         context = torch.sigmoid(self.gate(hidden)) * context
         flat = [rearrange(x, "batch beam hidden -> (batch beam) hidden") for x in (embedded, context, hidden, cell)]
         hidden, cell = (x.view_as(hidden) for x in self.cell(torch.cat(flat[:2], dim=-1), (flat[2], flat[3])))
         output = embedded + self.from_hidden(hidden) + self.from_context(context)
-        return output, weights, state._replace(carry=(hidden, cell))
+        return output, weights, state._replace(carry=(hidden, cell, *looked))
 
     def read_out(self, output: Float[Tensor, "batch beam *word hidden"]) -> Float[Tensor, "batch beam *word vocab"]:
         """Logits over the vocabulary."""

@@ -27,6 +27,8 @@ FEATURES = draw(BATCH, PLACES, KEY_DIM, seed=3)  # what a module attends to: key
 MASK = torch.tensor([[[1, 1, 0, 1, 0]], [[0, 1, 1, 0, 1]]], dtype=torch.bool).repeat(1, QUERIES, 1)  # batch query place
 MASK[1, 2] = torch.tensor([True, False, False, False, True])  # one query may look elsewhere than the others
 MEMORY = draw(BATCH, QUERIES, KEY_DIM, seed=4)  # of an LSTM, for adaptive attention
+LOOKED = draw(BATCH, QUERIES, PLACES, 2, seed=5)  # the weights of before, for coverage
+OWN = {"adaptive": {"memory": MEMORY}, "coverage": {"looked": LOOKED}}  # what these alone are given
 FUNCTIONS = {
     "dot_product": attention.dot_product,
     "scaled_dot_product": attention.scaled_dot_product,
@@ -429,6 +431,36 @@ def test_without_a_memory_adaptive_attention_is_additive_attention():
     torch.testing.assert_close(adaptive(QUERY, FEATURES, FEATURES, MASK), soft(QUERY, FEATURES, FEATURES, MASK))
 
 
+# --- coverage -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mask", [None, MASK], ids=["all places", "masked"])
+def test_coverage_adds_what_each_place_got_before_to_its_key_worked_out_one_by_one(mask):
+    made = module("coverage")
+    p = made.state_dict()
+    context, weights = made.attend(QUERY, *made.prepare(FEATURES, FEATURES), mask, looked=LOOKED)
+    for b in range(BATCH):
+        for q in range(QUERIES):
+            seen = [i for i in range(PLACES) if mask is None or mask[b, q, i]]
+            asked = p["query.weight"] @ QUERY[b, q]
+            energy = [
+                asked + p["key.weight"] @ FEATURES[b, i] + p["looked.weight"] @ LOOKED[b, q, i] for i in seen
+            ]  # fmt: skip
+            share = torch.stack([p["vector"] @ e.tanh() for e in energy]).softmax(0)
+            torch.testing.assert_close(weights[b, q, seen], share)
+            torch.testing.assert_close(context[b, q], share @ FEATURES[b, seen])
+
+
+@pytest.mark.parametrize("looked", [None, torch.zeros_like(LOOKED)], ids=["unasked", "nowhere yet"])
+def test_who_has_looked_nowhere_looks_as_additive_attention_does(looked):
+    soft, coverage = module("additive"), module("coverage")
+    coverage.load_state_dict(soft.state_dict(), strict=False)
+    prepared = coverage.prepare(FEATURES, FEATURES)
+    torch.testing.assert_close(
+        coverage.attend(QUERY, *prepared, MASK, looked=looked), soft(QUERY, FEATURES, FEATURES, MASK)
+    )
+
+
 # --- modules ------------------------------------------------------------------------------------------------------
 
 
@@ -445,8 +477,8 @@ def test_preparing_once_and_attending_per_word_equals_doing_both(name):
 
 @pytest.mark.parametrize("name", [name for name in attention.MECHANISMS if name != "mean"])
 def test_every_matrix_that_shapes_the_context_learns(name):
-    made, more = module(name).train(), {"memory": MEMORY} if name == "adaptive" else {}
-    made.attend(QUERY, *made.prepare(FEATURES, FEATURES), **more)[0].square().sum().backward()
+    made = module(name).train()
+    made.attend(QUERY, *made.prepare(FEATURES, FEATURES), **OWN.get(name, {}))[0].square().sum().backward()
     still = {key for key, x in made.named_parameters() if x.grad is None or x.grad.abs().max() < 1e-9}
     assert still <= {"key.bias"}  # it lifts all scores of a query alike
 

@@ -296,6 +296,22 @@ def test_a_sentinel_that_wins_leaves_the_places_nothing_and_the_words_to_memory(
     torch.testing.assert_close(blind.logits, step.logits)
 
 
+def test_coverage_is_told_the_weights_of_the_last_word_and_the_sum_over_all_of_them():
+    decoder, (grid, tokens) = make("coverage"), inputs()
+    weights = decoder(grid, tokens).weights
+    state = decoders.widen(decoder.start(grid), BEAMS)
+    assert (state.carry[2] == 0).all()
+    for word in range(WORDS):
+        query = state.carry[0] + decoder.ask(decoder.look_up(tokens[..., word]))
+        before = weights[:, :, :word]
+        last = before[:, :, -1] if word else torch.zeros_like(weights[:, :, 0])
+        looked = torch.stack([last, before.sum(2)], -1)
+        _, expected = decoder.attention.attend(query, *state.memory, looked=looked)
+        step = decoder.step(tokens[..., word], state)
+        torch.testing.assert_close(step.weights, expected)
+        state = step.state
+
+
 # --- the LSTM decoder's equations ---------------------------------------------------------------------------------
 
 
