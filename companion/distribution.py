@@ -132,7 +132,7 @@ class BatchNorm(nn.BatchNorm2d):
         """In eval mode, an ordinary batch norm (Ioffe and Szegedy 2015, algorithm 1)."""
         if not self.training:
             return super().forward(x)
-        wide, axes = x.float(), (0, 2, 3)
+        wide, axes = x.to(self.weight.dtype), (0, 2, 3)
         count = Summed.apply(torch.tensor(float(x.numel() // x.shape[1]), device=x.device))
         mean = Summed.apply(wide.sum(axes)) / count
         apart = wide - mean[:, None, None]
