@@ -10,7 +10,7 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from companion.averages import Attended, Mask, Scores, Values, beside_sentinel, one_place, weighted_average
+from companion.averages import Attended, Mask, Scores, Values, one_place, weighted_average
 from companion.averages import masked_softmax as masked_softmax  # the book calls it by this module's name
 
 Query = Float[Tensor, "*batch query channel"]
@@ -150,54 +150,6 @@ class HardAttention(AdditiveAttention):
         return one_place(scores, values, mask, draw=self.training)
 
 
-class AdaptiveAttention(AdditiveAttention):
-    """Additive attention that may look away (Lu et al. 2017, "Knowing When to Look", equations 9 to 12).
-
-    With q the query and m the memory of an LSTM, there is for each query a sentinel `s = sigmoid(W q + b) * tanh(m)`, a
-    value like those of the places, and its score `v . tanh(W_q q + W_s s)` competes with theirs in one softmax.
-    """
-
-    def __init__(self, query_dim: int, key_dim: int, hidden_dim: int):
-        super().__init__(query_dim, key_dim, hidden_dim)
-        self.gate = nn.Linear(query_dim, key_dim)
-        self.sentinel = nn.Linear(key_dim, hidden_dim, bias=False)
-
-    def attend(
-        self, query: Tensor, keys: Tensor, values: Tensor, mask: Mask = None, memory: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """Context (batch query value) and weights (batch query place), which lack what the sentinel got.
-
-        `memory` (batch query value) is the LSTM's; without one there is no sentinel.
-        """
-        if memory is None:
-            return super().attend(query, keys, values, mask)
-        sentinels, asked = torch.sigmoid(self.gate(query)) * torch.tanh(memory), self.query(query)
-        rivals = torch.tanh(asked + self.sentinel(sentinels)) @ self.vector
-        return beside_sentinel(additive_scores(asked, keys, self.vector), values, rivals, sentinels, mask)
-
-
-class CoverageAttention(AdditiveAttention):
-    """Additive attention that knows where it has looked: `score = v . tanh(W_q q + W_k k + W_l l)`.
-
-    `l` is two numbers a place: its weight for the word before, which keeps "red circle" on one thing (Chorowski et al.
-    2015, equation 9, without convolution), and the sum over all words so far, which leads on to the next (See et al.
-    2017, equation 11).
-    """
-
-    def __init__(self, query_dim: int, key_dim: int, hidden_dim: int):
-        super().__init__(query_dim, key_dim, hidden_dim)
-        self.looked = nn.Linear(2, hidden_dim, bias=False)
-
-    def attend(
-        self, query: Tensor, keys: Tensor, values: Tensor, mask: Mask = None, looked: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """Context (batch query value) and weights (batch query place). `looked` is "batch query place 2"."""
-        if looked is None:
-            return super().attend(query, keys, values, mask)
-        energy = torch.tanh(self.query(query).unsqueeze(-2) + keys.unsqueeze(-3) + self.looked(looked))
-        return weighted_average(energy @ self.vector, values, mask)
-
-
 def for_every_head(mask: Mask) -> Mask:
     """A mask over batch query place with an axis of one head before the queries; a mask without batches needs none."""
     return mask if mask is None or mask.ndim < 3 else mask.unsqueeze(-3)
@@ -242,22 +194,3 @@ class MultiHeadAttention(Attention):
     def join(self, heads: Float[Tensor, "... head query channel"]) -> Float[Tensor, "... query key_dim"]:
         """Concatenate the heads and project."""
         return self.out(rearrange(heads, "... head query channel -> ... query (head channel)"))
-
-
-MECHANISMS: dict[str, type[Attention]] = {
-    "mean": MeanPooling,
-    "dot": DotProductAttention,
-    "scaled_dot": ScaledDotProductAttention,
-    "additive": AdditiveAttention,
-    "multi_head": MultiHeadAttention,
-    "hard": HardAttention,
-    "adaptive": AdaptiveAttention,
-    "coverage": CoverageAttention,
-}
-
-
-def build(name: str, query_dim: int, key_dim: int, hidden_dim: int) -> Attention:
-    """A mechanism by name, one of `MECHANISMS`; ValueError that lists them for any other."""
-    if name not in MECHANISMS:
-        raise ValueError(f"there is no attention called {name!r}; choose from {', '.join(MECHANISMS)}")
-    return MECHANISMS[name](query_dim, key_dim, hidden_dim)

@@ -6,15 +6,15 @@ from jaxtyping import Int
 from torch import Tensor, nn
 
 from companion import decoding
-from companion.attention import MECHANISMS
 from companion.decoders import LSTMDecoder, State, Step, TransformerDecoder
 from companion.decoding import Caption
 from companion.encoders import ConvEncoder, EfficientNetLite0, Grid, Images
+from companion.mechanisms import MECHANISMS
 from companion.vocabulary import Vocabulary
 
 # The one dial. For each size: the widths of the convolutions, the hidden width of the decoder of scenes; that of
 # photographs, whose vocabulary is fifty times larger, is twice as wide.
-SIZES = {"tiny": ((32, 64, 96, 96), 128), "small": ((32, 64, 128, 128), 192), "base": ((48, 96, 160, 192), 256)}
+SIZES = {"tiny": ((32, 64, 96, 96), 128), "base": ((48, 96, 160, 192), 256)}
 LENGTH_POWER = 0.8  # of the beam search; the best of 0, 0.3, 0.6, 0.8 and 1 on the dev split of Flickr8k
 Source = Images | Grid  # pictures, or their grids when a frozen encoder has looked before
 SIDES = {"scenes": 64, "photos": 224}  # of the pictures, in pixels
@@ -73,7 +73,7 @@ def build(
 ) -> Captioner:
     """A captioner for "scenes" (encoder from nothing) or "photos" (EfficientNet-Lite0, frozen).
 
-    `attention` is one of `attention.MECHANISMS` and serves the LSTM; the transformer brings its own ("multi_head").
+    `attention` is one of `mechanisms.MECHANISMS` and serves the LSTM; the transformer brings its own ("multi_head").
     ValueError that lists the choices for an unknown name.
     """
     for name, value, choices in (

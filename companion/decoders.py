@@ -12,9 +12,10 @@ from einops import rearrange, reduce
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from companion import attention as mechanisms
-from companion.attention import AdaptiveAttention, CoverageAttention, MultiHeadAttention
+from companion import mechanisms
+from companion.attention import MultiHeadAttention
 from companion.encoders import Grid
+from companion.mechanisms import AdaptiveAttention, CoverageAttention
 
 
 class State(NamedTuple):

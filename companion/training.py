@@ -46,7 +46,7 @@ class Plan(NamedTuple):
     batch: int = 32  # pictures a step
     captions: int = 5  # of each picture
     decay: float = 0.01  # of the weights (AdamW)
-    warm_up: float = 0.1  # share of the steps in which the rate rises
+    warm_up: float = 0.1  # share of the steps in which the rate rises; of those with the judge, too
     smoothing: float = 0.0  # share of the probability given to all words alike
     doubly: float = 0.0  # weight of the doubly stochastic term
     shown: float = 0.0  # weight of being shown where each word's thing is
@@ -57,12 +57,12 @@ class Plan(NamedTuple):
     judged_rate: float = 1e-4
 
 
-def rate_at(step: int, steps: int, plan: Plan) -> float:
-    """The learning rate: a straight line up, then half a cosine down to nothing."""
-    rise = max(1, round(plan.warm_up * steps))
+def rate_at(step: int, steps: int, highest: float, warm_up: float) -> float:
+    """The learning rate: for a share of the steps a straight line up, then half a cosine down to nothing."""
+    rise = max(1, round(warm_up * steps))
     if step < rise:
-        return plan.rate * (step + 1) / rise
-    return plan.rate * 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, steps - rise)))
+        return highest * (step + 1) / rise
+    return highest * 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, steps - rise)))
 
 
 def fit(
@@ -95,6 +95,8 @@ def fit(
         raise ValueError(f"{out}: here it holds {len(log)} epochs, for the first process it does not; share the folder")
     for epoch in range(len(log), plan.epochs + plan.judged):
         judged = epoch >= plan.epochs
+        # With the judge the rate rises and falls once more.
+        first, epochs, highest = (plan.epochs, plan.judged, plan.judged_rate) if judged else (0, plan.epochs, plan.rate)
         began = time.perf_counter()
         torch.manual_seed(plan.seed * 10_000 + epoch + 10**9 * fabric.global_rank)  # no dropout like another's
         generator = torch.Generator().manual_seed(plan.seed * 10_000 + epoch)
@@ -106,10 +108,10 @@ def fit(
             with fabric.autocast():
                 if judged and judge:
                     loss = self_critical_loss(model, captioner, batch.source, batch.pictures, judge)
-                    rate = plan.judged_rate
                 else:
                     loss = cross_entropy(model, captioner, batch, plan)
-                    rate = rate_at(epoch * steps_an_epoch + i, plan.epochs * steps_an_epoch, plan)
+            step = (epoch - first) * steps_an_epoch + i
+            rate = rate_at(step, epochs * steps_an_epoch, highest, plan.warm_up)
             total += train_step(fabric, model, optimizer, loss, plan.clip, rate)
         mean = distribution.average(total / steps_an_epoch)
         if not math.isfinite(mean):  # before anything is saved, so that the last good epoch stays

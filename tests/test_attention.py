@@ -10,7 +10,7 @@ from jaxtyping import TypeCheckError
 from torch import nn
 from torch.nn import functional as F
 
-from companion import attention, averages
+from companion import attention, averages, mechanisms
 
 # Every size is another number, so that no two axes can be swapped unnoticed.
 BATCH, QUERIES, PLACES, CHANNELS, KEY_DIM, HIDDEN, VALUE_DIM, HEADS = 2, 3, 5, 4, 7, 12, 6, 4
@@ -39,19 +39,19 @@ FUNCTIONS = {
 def module(name):
     """A mechanism in eval mode, in which none draws anything."""
     torch.manual_seed(0)
-    return attention.build(name, CHANNELS, KEY_DIM, HIDDEN).double().eval()
+    return mechanisms.build(name, CHANNELS, KEY_DIM, HIDDEN).double().eval()
 
 
 def cases():
     """Each mechanism as `(attend, keys, values)`: a function with its inputs or a module with its own."""
     for name, function in FUNCTIONS.items():
         yield pytest.param(function, KEYS, VALUES, id=name)
-    for name in attention.MECHANISMS:
+    for name in mechanisms.MECHANISMS:
         yield pytest.param(module(name), FEATURES, FEATURES, id=type(module(name)).__name__)
 
 
 each_mechanism = pytest.mark.parametrize(("attend", "keys", "values"), list(cases()))
-each_module = pytest.mark.parametrize("name", attention.MECHANISMS)
+each_module = pytest.mark.parametrize("name", mechanisms.MECHANISMS)
 
 
 def per_head(mask, weights):
@@ -475,7 +475,7 @@ def test_preparing_once_and_attending_per_word_equals_doing_both(name):
         torch.testing.assert_close(one[1], weights[..., q : q + 1, :])
 
 
-@pytest.mark.parametrize("name", [name for name in attention.MECHANISMS if name != "mean"])
+@pytest.mark.parametrize("name", [name for name in mechanisms.MECHANISMS if name != "mean"])
 def test_every_matrix_that_shapes_the_context_learns(name):
     made = module(name).train()
     made.attend(QUERY, *made.prepare(FEATURES, FEATURES), **OWN.get(name, {}))[0].square().sum().backward()
@@ -485,8 +485,8 @@ def test_every_matrix_that_shapes_the_context_learns(name):
 
 def test_an_unknown_name_is_refused_and_the_choices_are_listed():
     with pytest.raises(ValueError, match="'dott'") as caught:
-        attention.build("dott", CHANNELS, KEY_DIM, HIDDEN)
-    assert all(name in str(caught.value) for name in attention.MECHANISMS)
+        mechanisms.build("dott", CHANNELS, KEY_DIM, HIDDEN)
+    assert all(name in str(caught.value) for name in mechanisms.MECHANISMS)
 
 
 def test_heads_that_do_not_divide_the_hidden_units_are_refused():

@@ -6,10 +6,11 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 
 from companion import captioner, decoding
-from companion.attention import MECHANISMS, MultiHeadAttention
+from companion.attention import MultiHeadAttention
 from companion.captioner import LENGTH_POWER, Captioner
 from companion.decoders import LSTMDecoder, TransformerDecoder
 from companion.encoders import ConvEncoder, EfficientNetLite0
+from companion.mechanisms import MECHANISMS
 from companion.vocabulary import Vocabulary
 
 TEXTS = ("a red square", "two blue dots below a red square", "it", "dots in a row")

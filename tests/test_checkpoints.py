@@ -198,7 +198,7 @@ CHANGED = {
     "settings too few": (recard(lambda card: card | {"settings": {}}), CARD),
     "settings unknown": (settings(attention="telepathy"), CARD),
     "settings not hashable": (settings(size=["tiny"]), CARD),
-    "settings of another size": (settings(size="small"), WEIGHTS),
+    "settings of another size": (settings(size="base"), WEIGHTS),
     "settings of another decoder": (settings(decoder="transformer"), WEIGHTS),
 }
 

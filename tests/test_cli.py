@@ -16,7 +16,7 @@ from faults import run_of
 from lightning_fabric import Fabric
 from PIL import Image
 
-from companion import attention, checkpoints, cli, datasets, evaluation, photos, plots, recipes, scenes
+from companion import checkpoints, cli, datasets, evaluation, mechanisms, photos, plots, recipes, scenes
 from companion.captioner import build
 from companion.vocabulary import SPECIALS, Vocabulary, detokenize
 
@@ -272,7 +272,7 @@ def test_train_hands_its_options_to_the_recipe(run, called, tmp_path):
     run("train", "scenes", "--out", tmp_path / "c", "--attention", "hard", "--decoder", "transformer")
     run("train", "photos", "--data", tmp_path, "--out", tmp_path / "b", "--resume", "--precision", "bf16-mixed")
     assert called == [
-        ("train_scenes", out, 7, "tiny", False, "32-true", "additive", "lstm"),
+        ("train_scenes", out, 7, "tiny", False, "32-true", "coverage", "lstm"),
         ("train_scenes", tmp_path / "c", 0, "base", False, "32-true", "hard", "transformer"),
         ("train_photos", tmp_path, tmp_path / "b", 0, True, "bf16-mixed", None),
     ]
@@ -280,7 +280,7 @@ def test_train_hands_its_options_to_the_recipe(run, called, tmp_path):
 
 
 def test_train_knows_the_mechanisms_of_the_package():
-    assert tuple(attention.MECHANISMS) == cli.ATTENTION
+    assert tuple(mechanisms.MECHANISMS) == cli.ATTENTION
 
 
 @pytest.mark.parametrize("resume", [[], ["--resume"]])

@@ -8,13 +8,13 @@ import torch
 from jaxtyping import TypeCheckError
 from torch.nn import functional as F
 
-from companion import attention, decoders
+from companion import decoders, mechanisms
 from companion.decoders import LSTMDecoder, State, TransformerDecoder
 from companion.encoders import Grid
 
 # Every size is another number; the hidden width is what heads divide.
 BATCH, BEAMS, WORDS, PLACES, CHANNELS, HIDDEN, VOCAB = 2, 3, 5, 6, 7, 16, 11
-NAMES = [*attention.MECHANISMS, "transformer"]
+NAMES = [*mechanisms.MECHANISMS, "transformer"]
 each_decoder = pytest.mark.parametrize("name", NAMES)
 
 

@@ -1048,7 +1048,7 @@ FAULTS = {
     ),
     "broken torchvision": Fault(
         broken_torchvision,
-        [Guard("cli.draw_scenes", "from companion.scenes import export", "import torchvision")],
+        [Guard("commands.draw_scenes", "from companion.scenes import export", "import torchvision")],
         "torchvision::nms",
     ),
 }

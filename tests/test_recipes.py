@@ -78,7 +78,7 @@ def test_the_card_of_scenes_says_how_it_was_made_and_how_good_it_is(of_scenes):
     out, _ = of_scenes
     card = checkpoints.card(out)
     log = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
-    made = "--size tiny --attention additive --decoder lstm --seed 3 --precision 32-true"
+    made = "--size tiny --attention coverage --decoder lstm --seed 3 --precision 32-true"
     assert card["command"] == f"companion train scenes --out 'of scenes' {made}"
     assert card["seed"] == card["plan"]["seed"] == 3
     assert card["log"] == log

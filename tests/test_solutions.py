@@ -35,11 +35,14 @@ def labels(text: str) -> set[str]:
 
 
 def blocks(path: Path) -> list[tuple[str, str]]:
-    """The chapter's cells, then the Python of its solutions; cells that are meant to fail are left out."""
+    """The chapter's cells, then the Python of its solutions.
+
+    Left out are cells that are meant to fail and those tagged "slow", which take minutes and which no solution needs.
+    """
     cells = [
         (f"{path.name}, cell {i}", cell.source)
         for i, cell in enumerate(read_twin(path).cells)
-        if cell.cell_type == "code" and "raises-exception" not in cell.metadata.get("tags", [])
+        if cell.cell_type == "code" and not {"raises-exception", "slow"} & set(cell.metadata.get("tags", []))
     ]
     solutions = [
         (f"{path.name}, solution {solution['argument'].strip()}", code)

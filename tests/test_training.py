@@ -173,10 +173,11 @@ def test_being_shown_costs_the_surprise_at_the_look_and_at_the_word_that_the_pla
         there = shown[picture, beam, word]
         region = decoder.adapt(grid.features[picture, there]).mean(0)
         scores = decoder.words(torch.tanh(decoder.from_context(region))).log_softmax(-1)
-        costs.append(-float(weights[picture, beam, word, there].sum().log() + scores[targets[picture, beam, word]]))
+        cost = weights[picture, beam, word, there].sum().log() + scores[targets[picture, beam, word]]
+        costs.append(-cost.item())
     assert len(costs) > 50
     loss = shown_loss(captioner, grid, weights, targets, shown)
-    assert float(loss) == pytest.approx(sum(costs) / len(costs), rel=1e-4)
+    assert loss.item() == pytest.approx(sum(costs) / len(costs), rel=1e-4)
 
 
 def test_what_is_forgotten_is_a_share_of_the_words_and_never_start_or_padding():
@@ -195,8 +196,7 @@ def test_what_is_forgotten_is_a_share_of_the_words_and_never_start_or_padding():
 
 
 def test_the_rate_rises_to_the_plans_and_falls_to_nothing():
-    plan = Plan(epochs=1, rate=0.3, warm_up=0.2)
-    rates = [rate_at(step, 100, plan) for step in range(100)]
+    rates = [rate_at(step, 100, highest=0.3, warm_up=0.2) for step in range(100)]
     assert max(rates) == pytest.approx(0.3)
     peak = rates.index(max(rates))
     assert 18 <= peak <= 20
@@ -209,7 +209,7 @@ def test_the_rate_rises_to_the_plans_and_falls_to_nothing():
 
 @pytest.mark.parametrize("steps", [1, 2, 3])
 def test_even_the_shortest_training_moves(steps):
-    assert rate_at(0, steps, Plan(epochs=1, rate=0.3)) == pytest.approx(0.3)
+    assert rate_at(0, steps, highest=0.3, warm_up=0.1) == pytest.approx(0.3)
 
 
 @pytest.mark.parametrize("decoder", ["lstm", "transformer"])
@@ -314,6 +314,15 @@ def test_every_epoch_has_an_order_of_its_own_and_goes_on_where_the_rate_was(less
     resumed.run(tmp_path / "stopped", resume=True)
     assert stopped.order[:2] + resumed.order == course.order
     assert at == [(step, 6) for step in (0, 1, 2, 2, 3, 4, 5)]
+
+
+def test_with_the_judge_the_rate_rises_and_falls_once_more(lesson, tmp_path, monkeypatch):
+    real, at = training.rate_at, []
+    monkeypatch.setattr(training, "rate_at", lambda *given: at.append(given) or real(*given))
+    plan = PLAN._replace(epochs=1, judged=2, judged_rate=1e-3)
+    Course(lesson).run(tmp_path, plan)
+    taught = [(step, 2, plan.rate, plan.warm_up) for step in range(2)]
+    assert at == taught + [(step, 4, 1e-3, plan.warm_up) for step in range(4)]
 
 
 @pytest.mark.parametrize("stop_at", [1, 2, 3, 5])

@@ -51,5 +51,5 @@ def learning(log: Sequence[dict[str, Any]], scores: Sequence[str] = (), ax: Axes
     other.set(ylabel="validation score")
     other.spines.right.set_visible(True)
     if other.lines:
-        other.legend(loc="center right")
+        other.legend(loc="lower right", bbox_to_anchor=(1.03, 1), ncols=3, columnspacing=1.2)  # as above
     return ax
