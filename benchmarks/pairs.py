@@ -10,7 +10,7 @@ import naive
 import torch
 from torch import Tensor
 
-from companion import attention, checkpoints, decoding, metrics, photos, scenes
+from companion import attention, checkpoints, decoding, mechanisms, metrics, photos, scenes
 from companion.captioner import LENGTH_POWER
 from companion.decoders import LSTMDecoder
 from companion.decoding import Caption
@@ -37,7 +37,7 @@ def training(
     """A step of training: logits, loss, gradient, AdamW. The partner projects keys and vocabulary at every word."""
     torch.manual_seed(0)
     decoder = LSTMDecoder(vocab, channels, hidden, dropout=0.0)
-    decoder.attention = attention.build("additive", hidden, hidden, hidden)
+    decoder.attention = mechanisms.build("additive", hidden, hidden, hidden)
     grid = Grid(torch.rand(batch, places, channels), 1, places)
     tokens = torch.randint(4, vocab, (batch, 1, words))
 
