@@ -26,9 +26,8 @@ from companion.vocabulary import Vocabulary
 
 TINY = Plan(epochs=4, rate=6e-3, captions=2, shown=2.0, judged=2, judged_rate=1e-3)
 BASE = Plan(epochs=4, rate=4e-3, captions=2, shown=2.0, forget=0.3, judged=3, judged_rate=6e-4)
-# The plan, how many scenes are drawn, and what the judge pays of CIDEr-D: one part in so many. At "base" a fiftieth
-# leads to a relation in nearly every caption, and to more that are false.
-SCENES = {"tiny": (TINY, 10_000, 50), "base": (BASE, 36_000, 10)}
+SCENES = {"tiny": (TINY, 10_000), "base": (BASE, 33_000)}  # the plan, and how many scenes are drawn
+STYLE = 0.02  # of its CIDEr-D, what the judge of scenes pays for a true caption
 MEASURED = 1000  # scenes, for the card
 PHOTOS = Plan(epochs=12, rate=1.5e-3, batch=32, captions=3, decay=0.05, smoothing=0.1, judged=2, judged_rate=3e-5)
 PHOTOS_ON = PHOTOS._replace(epochs=1, rate=3e-4)  # from weights that have learnt before
@@ -55,7 +54,7 @@ def train_scenes(
 ) -> Captioner:
     """Draw scenes, train a captioner on them from nothing, measure it on scenes it has not seen, save it in `out`."""
     fabric = fabric or start()
-    usual, many, parts = SCENES[size]
+    usual, many = SCENES[size]
     plan, drawn = plan or usual, drawn or many
     plan = plan._replace(seed=seed, shown=plan.shown if decoder == "lstm" else 0.0)  # the transformer cannot be shown
     world, unseen = scenes.make("train", drawn), scenes.make("validation", 300)
@@ -79,7 +78,7 @@ def train_scenes(
 
     def judge(pictures: Sequence[int], captions: Sequence[Sequence[str]]) -> list[list[float]]:
         return [
-            [rewards.worth(line, world[i]) + alike / parts for line, alike in zip(several, likenesses, strict=True)]
+            [rewards.worth(line, world[i], STYLE * alike) for line, alike in zip(several, likenesses, strict=True)]
             for i, several, likenesses in zip(pictures, captions, likeness(pictures, captions), strict=True)
         ]
 

@@ -74,14 +74,15 @@ def test_the_loss_is_advantage_times_log_probability_a_word(captioner, monkeypat
     assert loss.item() == pytest.approx(total / words, abs=1e-5)
 
 
-def test_a_false_caption_is_worth_nothing_and_a_true_relation_half_as_much_again():
+def test_a_false_caption_is_worth_nothing_whatever_its_style_and_a_true_relation_a_quarter_more():
     """Of the references of a hundred scenes, and of the same ones said of another scene."""
     drawn = scenes.make("test", 100)
     for scene, other in zip(drawn, [*drawn[1:], drawn[0]], strict=True):
         for line in (caption.text for caption in scene.captions):
-            assert rewards.worth(line, scene) == (1.5 if evaluation.related(line) else 1.0)
-            assert scenes.is_exact(line, other) or rewards.worth(line, other) == 0.0
-    assert rewards.worth("red", drawn[0]) == 0.0
+            assert rewards.worth(line, scene) == (1.25 if evaluation.related(line) else 1.0)
+            assert rewards.worth(line, scene, style=0.3) == rewards.worth(line, scene) + 0.3
+            assert scenes.is_exact(line, other) or rewards.worth(line, other, style=0.3) == 0.0
+    assert rewards.worth("red", drawn[0], style=0.3) == 0.0
 
 
 def test_likeness_is_the_cider_d_of_each_caption_against_those_of_its_picture():
