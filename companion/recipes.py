@@ -27,7 +27,6 @@ from companion.vocabulary import Vocabulary
 TINY = Plan(epochs=4, rate=6e-3, captions=2, shown=2.0, judged=2, judged_rate=1e-3)
 BASE = Plan(epochs=4, rate=4e-3, captions=2, shown=2.0, forget=0.3, judged=3, judged_rate=6e-4)
 SCENES = {"tiny": (TINY, 10_000), "base": (BASE, 33_000)}  # the plan, and how many scenes are drawn
-STYLE = 0.02  # of its CIDEr-D, what the judge of scenes pays for a true caption
 MEASURED = 1000  # scenes, for the card
 PHOTOS = Plan(epochs=12, rate=1.5e-3, batch=32, captions=3, decay=0.05, smoothing=0.1, judged=2, judged_rate=3e-5)
 PHOTOS_ON = PHOTOS._replace(epochs=1, rate=3e-4)  # from weights that have learnt before
@@ -74,14 +73,7 @@ def train_scenes(
     def validate(captioner: Captioner) -> dict[str, float]:
         return evaluation.score_scenes(evaluation.caption_scenes(captioner, unseen), unseen)
 
-    likeness = rewards.judge_of_likeness(train)
-
-    def judge(pictures: Sequence[int], captions: Sequence[Sequence[str]]) -> list[list[float]]:
-        return [
-            [rewards.worth(line, world[i], STYLE * alike) for line, alike in zip(several, likenesses, strict=True)]
-            for i, several, likenesses in zip(pictures, captions, likeness(pictures, captions), strict=True)
-        ]
-
+    judge = rewards.judge_of_scenes(world, train)
     log = fit(captioner, feed, steps(train, plan), plan, out, validate, resume, fabric, judge)
     facts = {
         "name": "scenes",

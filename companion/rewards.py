@@ -19,6 +19,7 @@ from companion.vocabulary import Vocabulary, detokenize
 
 # Which pictures (their numbers), and the captions of each, to a number for every caption.
 Judge = Callable[[Sequence[int], Sequence[Sequence[str]]], Sequence[Sequence[float]]]
+STYLE = 0.02  # of CIDEr-D; paid five times as much, a model says what reads best of any two things of one colour
 
 
 def self_critical_loss(
@@ -61,11 +62,25 @@ def judge_of_likeness(train: Sequence[Example]) -> Judge:
     return judge
 
 
+def judge_of_scenes(world: Sequence[scenes.Scene], train: Sequence[Example]) -> Judge:
+    """A judge that gives a caption what it is worth, and `STYLE` of its CIDEr-D if it is true."""
+    likeness = judge_of_likeness(train)
+
+    def judge(pictures: Sequence[int], captions: Sequence[Sequence[str]]) -> list[list[float]]:
+        rows = zip(pictures, captions, likeness(pictures, captions), strict=True)
+        return [
+            [worth(line, world[i], STYLE * alike) for line, alike in zip(several, row, strict=True)]
+            for i, several, row in rows
+        ]
+
+    return judge
+
+
 def worth(line: str, scene: scenes.Scene, style: float = 0.0) -> float:
     """1 for a caption that is true and names everything, a quarter as much again if it also states a relation; else 0.
 
-    Without the quarter, a model learns to state no relation: what is not said cannot be false. `style` is paid beside
-    it, to true captions alone: where all that a model says of a scene is false, style would choose the falsehood.
+    The quarter pays for a risk: what is not said cannot be false. `style` is paid beside it, to true captions alone:
+    where all that a model says of a scene is false, style would choose the falsehood.
     """
     statement = scenes.parse(line) if scenes.is_exact(line, scene) else None
     return 0.0 if statement is None else style + (1.25 if statement.claims else 1.0)

@@ -95,3 +95,14 @@ def test_likeness_is_the_cider_d_of_each_caption_against_those_of_its_picture():
     assert marks[1] == metrics.cider_d_each(said[1], references.take([1, 1]))
     assert marks[0][0] > marks[0][1]
     assert marks[1][0] > marks[1][1]
+
+
+def test_the_judge_of_scenes_pays_style_to_true_captions_alone():
+    world = scenes.make("train", 20)
+    train = evaluation.scene_examples(world)
+    own = world[3].captions[0].text
+    false = next(c.text for s in world for c in s.captions if not scenes.is_exact(c.text, world[3]))
+    judge, likeness = rewards.judge_of_scenes(world, train), rewards.judge_of_likeness(train)
+    (alike, like_too) = likeness([3], [[own, false]])[0]
+    assert alike > like_too > 0
+    assert judge([3], [[own, false]]) == [[rewards.worth(own, world[3]) + 0.02 * alike, 0.0]]
