@@ -5,7 +5,7 @@ from einops import rearrange
 from jaxtyping import Int
 from torch import Tensor, nn
 
-from companion import decoding
+from companion import decoding, photos
 from companion.decoders import LSTMDecoder, State, Step, TransformerDecoder
 from companion.decoding import Caption
 from companion.encoders import ConvEncoder, EfficientNetLite0, Grid, Images
@@ -17,7 +17,7 @@ from companion.vocabulary import Vocabulary
 SIZES = {"tiny": ((32, 64, 96, 96), 128), "base": ((48, 96, 160, 192), 256)}
 LENGTH_POWER = 0.8  # of the beam search; the best of 0, 0.3, 0.6, 0.8 and 1 on the dev split of Flickr8k
 Source = Images | Grid  # pictures, or their grids when a frozen encoder has looked before
-SIDES = {"scenes": 64, "photos": 224}  # of the pictures, in pixels
+SIDES = {"scenes": 64, "photos": photos.SIDE}  # of the pictures, in pixels
 
 
 class Captioner(nn.Module):

@@ -18,6 +18,7 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 from torch import Tensor
 
 MAX_PIXELS = 100_000_000
+SIDE = 320  # pixels; the encoder learnt at 224, but small things are seen better larger
 
 # Pillow reads more than these; the rest either run other programs (EPS calls Ghostscript) or are no photographs.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM")
@@ -56,7 +57,7 @@ def example(name: str) -> Path:
     return Path(package.origin).parent / "data" / EXAMPLES[name][0]
 
 
-def load(path: Path | str, size: int = 224) -> UInt8[Tensor, "channel row col"]:
+def load(path: Path | str, size: int = SIDE) -> UInt8[Tensor, "channel row col"]:
     """The photograph in `path` as 3 x size x size bytes, 0 to 255: RGB, upright, squashed to a square.
 
     Grey, 16-bit, palette, CMYK and transparent pictures become RGB (transparent places white); of several frames the

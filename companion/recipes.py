@@ -26,9 +26,11 @@ from companion.vocabulary import Vocabulary
 
 TINY = Plan(epochs=4, rate=6e-3, captions=2, shown=2.0, judged=2, judged_rate=1e-3)
 BASE = Plan(epochs=4, rate=4e-3, captions=2, shown=2.0, forget=0.3, judged=3, judged_rate=6e-4)
-SCENES = {"tiny": (TINY, 10_000), "base": (BASE, 33_000)}  # the plan, and how many scenes are drawn
+SCENES = {"tiny": (TINY, 12_500), "base": (BASE, 33_000)}  # the plan, and how many scenes are drawn
 MEASURED = 1000  # scenes, for the card
-PHOTOS = Plan(epochs=12, rate=1.5e-3, batch=32, captions=3, decay=0.05, smoothing=0.1, judged=2, judged_rate=3e-5)
+PHOTOS = Plan(
+    epochs=9, rate=1.5e-3, batch=32, captions=3, decay=0.05, smoothing=0.1, judged=1, judged_rate=3e-5, temperature=0.5
+)
 PHOTOS_ON = PHOTOS._replace(epochs=1, rate=3e-4)  # from weights that have learnt before
 PHOTOS_WATCHED = 300  # of the dev split, after every epoch
 PHOTOS_MIN_COUNT = 4  # rarer words become <unk>

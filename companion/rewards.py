@@ -7,6 +7,7 @@ each a number, and what was better than the model's other sentences of the same 
 from collections.abc import Callable, Sequence
 
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from companion import decoding, metrics, scenes
@@ -14,35 +15,56 @@ from companion.batches import collate
 from companion.captioner import Captioner, Source
 from companion.datasets import Example
 from companion.distribution import weighed
-from companion.encoders import Grid
 from companion.vocabulary import Vocabulary, detokenize
 
 # Which pictures (their numbers), and the captions of each, to a number for every caption.
 Judge = Callable[[Sequence[int], Sequence[Sequence[str]]], Sequence[Sequence[float]]]
+LEAST = 0.1  # where all captions of a picture are worth the same but for style, there is nothing to learn
 STYLE = 0.02  # of CIDEr-D; paid five times as much, a model says what reads best of any two things of one colour
 
 
 def self_critical_loss(
-    model: nn.Module, captioner: Captioner, source: Source, pictures: Tensor, judge: Judge, samples: int = 5
+    model: nn.Module,
+    captioner: Captioner,
+    source: Source,
+    pictures: Tensor,
+    judge: Judge,
+    samples: int = 5,
+    temperature: float = 1.0,
 ) -> Tensor:
     """`-(r - b) log p` a word, over `samples` captions a picture drawn from the model itself.
 
     `r` is the judge's number of a caption and `b` the mean of the other captions of its picture (Rennie et al. 2017,
     equation 7, whose baseline is the greedy caption; this one is from Kool et al. 2019, section 3.1, and needs no
-    further decoding). `model` is the captioner, or the captioner as Fabric wraps it. Call it in eval mode.
+    further decoding). Pictures whose captions hardly differ in worth are left out, but their words are counted.
+    Captions are drawn, and `p` is taken, at a `temperature`: a model that learnt with smoothing gives much of its
+    probability to words that fit nothing, and would first of all learn to leave those. `model` is the captioner, or
+    the captioner as Fabric wraps it. Call it in eval mode.
     """
     vocabulary = captioner.vocabulary
     grid = captioner.look(source)
-    said = decoding.sample(captioner, Grid(grid.features.detach(), grid.rows, grid.cols), vocabulary, count=samples)
+    seen = grid._replace(features=grid.features.detach())
+    said = decoding.sample(captioner, seen, vocabulary, samples, temperature=temperature)
     marks = judge(pictures.tolist(), [[detokenize(caption.words) for caption in several] for several in said])
     reward = torch.tensor(marks, dtype=torch.float32, device=grid.features.device)
-    baseline = (reward.sum(1, keepdim=True) - reward) / (samples - 1)
+    advantage = reward - (reward.sum(1, keepdim=True) - reward) / (samples - 1)
     tokens = collate([[caption_ids(vocabulary, c.words) for c in several] for several in said]).to(reward.device)
-    inputs, targets = tokens[..., :-1], tokens[..., 1:]
-    scores = model(grid, inputs).logits.log_softmax(-1).gather(-1, targets.unsqueeze(-1)).squeeze(-1)
-    spoken = (targets != Vocabulary.pad).float()
-    loss = -((reward - baseline).unsqueeze(-1) * scores * spoken).sum() / spoken.sum()
-    return weighed(loss, spoken.sum())
+    words = (tokens[..., 1:] != Vocabulary.pad).sum()
+    kept = instructive(advantage)
+    inputs, targets = tokens[kept, :, :-1], tokens[kept, :, 1:]
+    logits = model(grid._replace(features=grid.features[kept]), inputs).logits / temperature
+    scores = logits.log_softmax(-1).gather(-1, targets.unsqueeze(-1)).squeeze(-1)
+    loss = -(advantage[kept].unsqueeze(-1) * scores * (targets != Vocabulary.pad)).sum() / words
+    return weighed(loss, words)
+
+
+def instructive(advantage: Float[Tensor, "batch sample"]) -> Int[Tensor, "kept"]:
+    """The pictures with a caption that is better or worse than its others by `LEAST`; of none, the first.
+
+    Towards the end of training they are one in five, and the others would cost as much.
+    """
+    kept = (advantage.abs().amax(1) > LEAST).nonzero().squeeze(-1)
+    return kept if len(kept) else kept.new_zeros(1)
 
 
 def caption_ids(vocabulary: Vocabulary, words: Sequence[str]) -> list[int]:

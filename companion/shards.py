@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from companion import photos
 from companion.batches import pictures
 from companion.collecting import Example
 from companion.files import write_whole
@@ -90,7 +91,7 @@ def batches(
     size: int,
     generator: torch.Generator | None = None,
     share: Callable[[int], slice] = lambda count: slice(count),
-    side: int = 224,
+    side: int = photos.SIDE,
 ) -> Iterator[list[Example]]:
     """Every example once, `size` at a time, the last batch maybe smaller; pictures of `side` pixels, as arrays.
 

@@ -55,6 +55,7 @@ class Plan(NamedTuple):
     seed: int = 0
     judged: int = 0  # epochs after the others in which the model learns from a judge of its own captions
     judged_rate: float = 1e-4
+    temperature: float = 1.0  # of the captions that it says to the judge
 
 
 def rate_at(step: int, steps: int, highest: float, warm_up: float) -> float:
@@ -107,7 +108,9 @@ def fit(
             batch = fabric.to_device(batch)
             with fabric.autocast():
                 if judged and judge:
-                    loss = self_critical_loss(model, captioner, batch.source, batch.pictures, judge)
+                    loss = self_critical_loss(
+                        model, captioner, batch.source, batch.pictures, judge, temperature=plan.temperature
+                    )
                 else:
                     loss = cross_entropy(model, captioner, batch, plan)
             step = (epoch - first) * steps_an_epoch + i

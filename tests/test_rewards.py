@@ -59,19 +59,38 @@ def test_the_judge_hears_which_pictures_and_five_captions_of_each(captioner):
 
 
 def test_the_loss_is_advantage_times_log_probability_a_word(captioner, monkeypatch):
-    """Worked out a caption at a time, from the log-probabilities that decoding reports."""
+    """Worked out a caption at a time, from the log-probabilities that decoding reports.
+
+    The captions of the second picture differ by less than is learnt from: its words count, its advantages do not.
+    """
     made = []
     sample = decoding.sample
     monkeypatch.setattr(decoding, "sample", lambda *a, **k: made.append(sample(*a, **k)) or made[-1])
     worth = torch.rand(3, 5, generator=torch.Generator().manual_seed(3))
+    worth[1] = 0.5 + 0.05 * worth[1]
     loss = rewards.self_critical_loss(captioner, captioner, IMAGES, PICTURES, lambda *_: worth.tolist())
     total, words = 0.0, 0
-    for several, rewarded in zip(made[0], worth.tolist(), strict=True):
+    for picture, (several, rewarded) in enumerate(zip(made[0], worth.tolist(), strict=True)):
         for i, caption in enumerate(several):
             others = rewarded[:i] + rewarded[i + 1 :]
-            total -= (rewarded[i] - sum(others) / 4) * caption.log_probability
+            if picture != 1:
+                total -= (rewarded[i] - sum(others) / 4) * caption.log_probability
             words += len(caption.words) + 1
     assert loss.item() == pytest.approx(total / words, abs=1e-5)
+
+
+def test_a_temperature_serves_both_to_draw_and_to_say_how_probable(captioner):
+    """As if the model itself divided its logits: the same captions, and the same loss."""
+
+    def loss(temperature):
+        torch.manual_seed(4)
+        judge = lambda _, said: [[len(c.split()) / 5 for c in several] for several in said]  # noqa: E731
+        return rewards.self_critical_loss(captioner, captioner, IMAGES, PICTURES, judge, temperature=temperature).item()
+
+    half, whole = loss(0.5), loss(1.0)
+    captioner.decoder.words.register_forward_hook(lambda _, inputs, logits: logits / 0.5)
+    assert half == pytest.approx(loss(1.0), abs=1e-6)
+    assert half != pytest.approx(whole, abs=1e-3)
 
 
 def test_a_false_caption_is_worth_nothing_whatever_its_style_and_a_true_relation_a_quarter_more():
