@@ -36,7 +36,7 @@ def self_critical_loss(
 
     `r` is the judge's number of a caption and `b` the mean of the other captions of its picture (Rennie et al. 2017,
     equation 7, whose baseline is the greedy caption; this one is from Kool et al. 2019, section 3.1, and needs no
-    further decoding). Pictures whose captions hardly differ in worth are left out, but their words are counted.
+    further decoding). Of pictures that are not `instructive` only the words are counted.
     Captions are drawn, and `p` is taken, at a `temperature`: a model that learnt with smoothing gives much of its
     probability to words that fit nothing, and would first of all learn to leave those. `model` is the captioner, or
     the captioner as Fabric wraps it. Call it in eval mode.
