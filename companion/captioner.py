@@ -9,6 +9,7 @@ from companion import decoding, photos
 from companion.decoders import LSTMDecoder, State, Step, TransformerDecoder
 from companion.decoding import Caption
 from companion.encoders import ConvEncoder, EfficientNetLite0, Grid, Images
+from companion.ensemble import Ensemble
 from companion.mechanisms import MECHANISMS
 from companion.vocabulary import Vocabulary
 
@@ -16,6 +17,7 @@ from companion.vocabulary import Vocabulary
 # photographs, whose vocabulary is fifty times larger, is twice as wide.
 SIZES = {"tiny": ((32, 64, 96, 96), 128), "base": ((48, 96, 160, 192), 256)}
 LENGTH_POWER = 0.6  # of the beam search; of 0, 0.3, 0.5 to 0.9, the one of highest CIDEr-D on the dev split of Flickr8k
+Decoder = LSTMDecoder | TransformerDecoder | Ensemble
 Source = Images | Grid  # pictures, or their grids when a frozen encoder has looked before
 SIDES = {"scenes": 64, "photos": photos.SIDE}  # of the pictures, in pixels
 
@@ -23,19 +25,19 @@ SIDES = {"scenes": 64, "photos": photos.SIDE}  # of the pictures, in pixels
 class Captioner(nn.Module):
     """A model of captions given images. It is itself what `decoding` asks for: it has `start` and `step`."""
 
-    def __init__(self, encoder: nn.Module, decoder: LSTMDecoder | TransformerDecoder, vocabulary: Vocabulary):
+    def __init__(self, encoder: nn.Module, decoder: Decoder, vocabulary: Vocabulary):
         super().__init__()
         self.encoder, self.decoder, self.vocabulary = encoder, decoder, vocabulary
-        self.settings: dict[str, str] = {}  # how `build` made it, for the checkpoint
+        self.settings: dict[str, str | int] = {}  # how `build` made it, for the checkpoint
 
     @property
     def side(self) -> int:
         """Pixels a side of the pictures that it was trained on."""
-        return SIDES[self.settings["data"]]
+        return SIDES[str(self.settings["data"])]
 
     def look(self, source: Source) -> Grid:
         """Images through the encoder; a grid, encoded before, as it is."""
-        device = self.decoder.embed.weight.device
+        device = next(self.decoder.parameters()).device
         if isinstance(source, Grid):
             return source._replace(features=source.features.to(device))
         return self.encoder(source.to(device))
@@ -69,12 +71,17 @@ def lay_out(weights: Tensor, grid: Grid) -> Tensor:
 
 
 def build(
-    data: str, vocabulary: Vocabulary, size: str = "base", attention: str = "additive", decoder: str = "lstm"
+    data: str,
+    vocabulary: Vocabulary,
+    size: str = "base",
+    attention: str = "additive",
+    decoder: str = "lstm",
+    decoders: int = 1,
 ) -> Captioner:
     """A captioner for "scenes" (encoder from nothing) or "photos" (EfficientNet-Lite0, frozen).
 
     `attention` is one of `mechanisms.MECHANISMS` and serves the LSTM; the transformer brings its own ("multi_head").
-    ValueError that lists the choices for an unknown name.
+    Several `decoders` speak as an `Ensemble`. ValueError that lists the choices for an unknown name.
     """
     for name, value, choices in (
         ("data", data, ("scenes", "photos")), ("size", size, SIZES),
@@ -88,12 +95,12 @@ def build(
         encoder, dropout = ConvEncoder(widths), 0.1
     else:
         encoder, hidden, dropout = EfficientNetLite0().requires_grad_(False), 2 * hidden, 0.5
-    if decoder == "transformer":
-        words: LSTMDecoder | TransformerDecoder = TransformerDecoder(
-            len(vocabulary), encoder.channels, hidden, dropout=dropout
-        )
-    else:
-        words = LSTMDecoder(len(vocabulary), encoder.channels, hidden, attention, dropout)
-    captioner = Captioner(encoder, words, vocabulary)
-    captioner.settings = {"data": data, "size": size, "attention": attention, "decoder": decoder}
+
+    def words() -> LSTMDecoder | TransformerDecoder:
+        if decoder == "transformer":
+            return TransformerDecoder(len(vocabulary), encoder.channels, hidden, dropout=dropout)
+        return LSTMDecoder(len(vocabulary), encoder.channels, hidden, attention, dropout)
+
+    captioner = Captioner(encoder, words() if decoders == 1 else Ensemble(words() for _ in range(decoders)), vocabulary)
+    captioner.settings = {"data": data, "size": size, "attention": attention, "decoder": decoder, "decoders": decoders}
     return captioner

@@ -2,6 +2,7 @@
 
     companion caption PHOTO... [--beam 5] [--json] [--attention OUT.png]
     companion train scenes|photos [--data DIR] --out DIR [--seed N] [--resume]
+    companion join DIR DIR... --data DIR --out DIR
     companion evaluate scenes|photos [--data DIR] [--split dev] [--checkpoint DIR] [--json]
     companion data flickr8k --url URL... --out DIR [--size BYTES...] [--sha256 HEX...]
     companion scenes --out DIR --count N
@@ -85,6 +86,7 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--attention", choices=ATTENTION, default="coverage", help="of its LSTM (default coverage)")
     one.add_argument("--decoder", choices=("lstm", "transformer"), default="lstm", help="of the scenes model")
     one.add_argument("--begin", metavar="DIR", help='a checkpoint of photographs to go on from ("photos": what ships)')
+    one.add_argument("--withhold", action="store_true", help="keep a fifth of the photographs for the judge alone")
     one.add_argument("--seed", type=whole, default=0, metavar="N")
     one.add_argument("--resume", action="store_true", help="go on from the last finished epoch in --out")
     one.add_argument(
@@ -96,6 +98,11 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--devices", type=at_least_one, default=1, metavar="N", help="processes a machine (default 1)")
     one.add_argument("--nodes", type=at_least_one, default=1, metavar="N", help="machines (default 1)")
     one.add_argument("--strategy", choices=("auto", "ddp"), default="auto", help="ddp: also with one process")
+
+    one = command("join", commands.join, "Let decoders of photographs, trained with different seeds, speak together.")
+    one.add_argument("folders", nargs="+", metavar="DIR", help="checkpoints that `train photos` wrote, two or more")
+    one.add_argument("--data", type=Path, required=True, metavar="DIR", help="what they were trained on; dev measures")
+    one.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the checkpoint goes")
 
     one = command("evaluate", commands.evaluate, "Measure a captioner.")
     one.add_argument("what", choices=("scenes", "photos"))

@@ -83,7 +83,7 @@ def train(options: argparse.Namespace) -> int:
         how = (options.attention, options.decoder)
         recipes.train_scenes(options.out, options.seed, options.size, options.resume, fabric, *how)
     else:
-        recipes.train_photos(data, options.out, options.seed, options.resume, fabric, options.begin)
+        recipes.train_photos(data, options.out, options.seed, options.resume, fabric, options.begin, options.withhold)
     distribution.first(fabric, lambda: print(f"saved in {options.out}"))
     return 0
 
@@ -108,6 +108,18 @@ def own_folder(folder: Path, resume: bool = False) -> None:
     if foreign:
         raise ValueError(f"{folder}: holds {min(foreign)} already; choose another --out (--resume goes on with a run)")
     folder.mkdir(parents=True, exist_ok=True)
+
+
+def join(options: argparse.Namespace) -> int:
+    """Make one captioner of several that were trained apart, in an empty folder."""
+    from companion import joining
+
+    if len(options.folders) < 2:
+        raise ValueError("joining takes two checkpoints or more")
+    own_folder(options.out)
+    joining.join(options.folders, options.data, options.out)
+    print(f"saved in {options.out}")
+    return 0
 
 
 def evaluate(options: argparse.Namespace) -> int:

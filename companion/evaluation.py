@@ -95,7 +95,12 @@ def evaluate_scenes(captioner: Captioner, split: str = "test", beam: int = 5, co
 def evaluate_photos(captioner: Captioner, data: Path | str, split: str = "dev", beam: int = 5) -> dict[str, float]:
     """Scores on the photographs of a split of the data set in the folder `data`."""
     examples = datasets.pick(read(data), split)
+    return score_photos(caption_photos(captioner, examples, beam), examples)
+
+
+def caption_photos(captioner: Captioner, examples: Sequence[Example], beam: int = 5) -> list[Caption]:
+    """A caption for every photograph, read from its file."""
     found: list[Caption] = []
     for first in tqdm(range(0, len(examples), 50), desc="captioning", unit="batch", leave=False):
         found += captioner.caption(pictures(examples[first : first + 50]), beam=beam)
-    return score_photos(found, examples)
+    return found

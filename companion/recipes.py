@@ -6,6 +6,7 @@ The numbers stand at the top; each recipe reads from top to bottom. Explained in
 import platform
 import shlex
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,8 @@ PHOTOS = Plan(
     epochs=9, rate=1.5e-3, batch=32, captions=3, decay=0.05, smoothing=0.1, judged=1, judged_rate=3e-5, temperature=0.5
 )
 PHOTOS_ON = PHOTOS._replace(epochs=1, rate=3e-4)  # from weights that have learnt before
+WITHHELD = 5  # one photograph in so many is kept for the judge, if so wished: of others the model knows what was said
+PHOTOS_WITHHELD = PHOTOS._replace(judged=5, judged_rate=1e-4)  # the epochs with the judge are then a fifth as long
 PHOTOS_WATCHED = 300  # of the dev split, after every epoch
 PHOTOS_MIN_COUNT = 4  # rarer words become <unk>
 
@@ -105,15 +108,18 @@ def train_photos(
     resume: bool = False,
     fabric: Fabric | None = None,
     begin: str | None = None,
+    withhold: bool = False,
     plan: Plan | None = None,
 ) -> Captioner:
     """Train a decoder on the photographs and captions in `data`, over a frozen encoder, and save it in `out`.
 
     Every photograph is also seen in the mirror, unless one of its captions says left or right. With `begin`, a
-    checkpoint of photographs, training goes on from its weights with its words, by the shorter plan `PHOTOS_ON`.
+    checkpoint of photographs, training goes on from its weights with its words, by the shorter plan `PHOTOS_ON`. With
+    `withhold`, one photograph in `WITHHELD`, the same whatever the seed, teaches no words, and the judge is asked about
+    no other; the plan is `PHOTOS_WITHHELD`.
     """
     fabric = fabric or start()
-    plan = (plan or (PHOTOS_ON if begin else PHOTOS))._replace(seed=seed)
+    plan = (plan or (PHOTOS_ON if begin else PHOTOS_WITHHELD if withhold else PHOTOS))._replace(seed=seed)
     reader = evaluation if fabric.is_global_zero else datasets  # the first process names the faults in the data
     dataset = in_turn(fabric, lambda: reader.read(data))
     train, dev = datasets.pick(dataset, "train"), datasets.pick(dataset, "dev")
@@ -130,8 +136,9 @@ def train_photos(
     tokens = caption_tensor(train, vocabulary)
     mirrorable = torch.tensor([not any(map(flip_falsifies, example.captions)) for example in train])
 
-    def feed(generator: torch.Generator) -> Iterator[Batch]:
-        for chosen, told in similar(tokens, plan.batch, plan.captions, generator):
+    def feed(some: Tensor, generator: torch.Generator) -> Iterator[Batch]:
+        for among, told in similar(tokens[some], plan.batch, plan.captions, generator):
+            chosen = some[among]
             views = (torch.rand(len(chosen), generator=generator) < 0.5) & mirrorable[chosen]
             mine = share(len(chosen))
             words = trimmed(tokens[chosen[mine, None], told[mine]])
@@ -143,7 +150,9 @@ def train_photos(
         return evaluation.score_photos(evaluation.caption_stored(captioner, stored_dev[: len(few)], beam=1), few)
 
     judge = rewards.judge_of_likeness(train)
-    log = fit(captioner, feed, steps(train, plan), plan, out, validate, resume, fabric, judge)
+    teaching, judging = parted(len(train), len(train) // WITHHELD if withhold else 0)
+    lessons, unseen = ((partial(feed, some), steps(some, plan)) for some in (teaching, judging))
+    log = fit(captioner, *lessons, plan, out, validate, resume, fabric, judge, unseen)
     facts = {
         "name": data.name,
         "examples": len(train),
@@ -152,6 +161,7 @@ def train_photos(
         "measured": f"dev, {len(dev)} photographs",
     }
     command = f"companion train photos --data {shlex.quote(data.name)} --out {shlex.quote(out.name)}"
+    command += " --withhold" * withhold
     if begin:
         before = checkpoints.card(begin)
         command += f" --begin {shlex.quote(begin)}"
@@ -191,7 +201,15 @@ def trimmed(tokens: Tensor) -> Tensor:
     return tokens[..., : int((tokens != Vocabulary.pad).sum(-1).max())]
 
 
-def steps(train: Sequence[Example], plan: Plan) -> int:
+def parted(count: int, kept: int) -> tuple[Tensor, Tensor]:
+    """Which of `count` pictures teach words, and which are kept for the judge; if none are kept, all serve for both."""
+    if not kept:
+        return torch.arange(count), torch.arange(count)
+    order = torch.randperm(count, generator=torch.Generator().manual_seed(WITHHELD))
+    return order[:-kept], order[-kept:]
+
+
+def steps(train: Sequence[Example] | Tensor, plan: Plan) -> int:
     """Batches an epoch."""
     return -(-len(train) // plan.batch)
 

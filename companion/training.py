@@ -76,15 +76,17 @@ def fit(
     resume: bool = False,
     fabric: Fabric | None = None,
     judge: Judge | None = None,
+    unseen: tuple[Callable[[torch.Generator], Iterator[Batch]], int] | None = None,
 ) -> list[dict[str, Any]]:
     """Train `captioner` in place and return the log: a record an epoch, also written to `out/log.jsonl`.
 
     `batches(generator)` gives the batches of one epoch, of each this process's share (`distribution.share`);
     `validate(captioner)` gives scores, which are logged and decide nothing. The first process alone validates, writes
     and keeps the log. In the epochs of `plan.judged` the `judge` of the model's own captions takes the place of the
-    references; the loss logged there says how far the model moved, not how good it is. `out/training.safetensors` holds
-    what `resume` needs: it is written after every epoch, and read at the start. ValueError if it is damaged or belongs
-    to another plan, and when the loss is no longer a number.
+    references; the loss logged there says how far the model moved, not how good it is. Those epochs are made of
+    `unseen`, if it is given: other batches, and how many of them there are. `out/training.safetensors` holds what
+    `resume` needs: it is written after every epoch, and read at the start. ValueError if it is damaged or belongs to
+    another plan, and when the loss is no longer a number.
     """
     assert judge or not plan.judged, "a plan with judged epochs needs a judge"
     out, fabric = Path(out), fabric or distribution.start()
@@ -98,12 +100,13 @@ def fit(
         judged = epoch >= plan.epochs
         # With the judge the rate rises and falls once more.
         first, epochs, highest = (plan.epochs, plan.judged, plan.judged_rate) if judged else (0, plan.epochs, plan.rate)
+        feed, steps = unseen if judged and unseen else (batches, steps_an_epoch)
         began = time.perf_counter()
         torch.manual_seed(plan.seed * 10_000 + epoch + 10**9 * fabric.global_rank)  # no dropout like another's
         generator = torch.Generator().manual_seed(plan.seed * 10_000 + epoch)
         captioner.train(not judged)
         total = torch.zeros((), device=fabric.device)
-        shown = tqdm(batches(generator), f"epoch {epoch + 1}", steps_an_epoch, False, disable=not fabric.is_global_zero)
+        shown = tqdm(feed(generator), f"epoch {epoch + 1}", steps, False, disable=not fabric.is_global_zero)
         for i, batch in enumerate(shown):
             batch = fabric.to_device(batch)
             with fabric.autocast():
@@ -113,10 +116,9 @@ def fit(
                     )
                 else:
                     loss = cross_entropy(model, captioner, batch, plan)
-            step = (epoch - first) * steps_an_epoch + i
-            rate = rate_at(step, epochs * steps_an_epoch, highest, plan.warm_up)
+            rate = rate_at((epoch - first) * steps + i, epochs * steps, highest, plan.warm_up)
             total += train_step(fabric, model, optimizer, loss, plan.clip, rate)
-        mean = distribution.average(total / steps_an_epoch)
+        mean = distribution.average(total / steps)
         if not math.isfinite(mean):  # before anything is saved, so that the last good epoch stays
             distribution.fail(f"epoch {epoch + 1}: the loss is {mean}; try a rate below {plan.rate}")
         if fabric.is_global_zero:

@@ -271,10 +271,12 @@ def test_train_hands_its_options_to_the_recipe(run, called, tmp_path):
     assert run("train", "scenes", "--out", out, "--seed", 7, "--size", "tiny") == (0, [f"saved in {out}"], [])
     run("train", "scenes", "--out", tmp_path / "c", "--attention", "hard", "--decoder", "transformer")
     run("train", "photos", "--data", tmp_path, "--out", tmp_path / "b", "--resume", "--precision", "bf16-mixed")
+    run("train", "photos", "--data", tmp_path, "--out", tmp_path / "d", "--withhold")
     assert called == [
         ("train_scenes", out, 7, "tiny", False, "32-true", "coverage", "lstm"),
         ("train_scenes", tmp_path / "c", 0, "base", False, "32-true", "hard", "transformer"),
-        ("train_photos", tmp_path, tmp_path / "b", 0, True, "bf16-mixed", None),
+        ("train_photos", tmp_path, tmp_path / "b", 0, True, "bf16-mixed", None, False),
+        ("train_photos", tmp_path, tmp_path / "d", 0, False, "32-true", None, True),
     ]
     assert out.is_dir()
 

@@ -11,16 +11,20 @@ from torch.nn import functional as F
 from companion import decoders, mechanisms
 from companion.decoders import LSTMDecoder, State, TransformerDecoder
 from companion.encoders import Grid
+from companion.ensemble import Ensemble
 
 # Every size is another number; the hidden width is what heads divide.
 BATCH, BEAMS, WORDS, PLACES, CHANNELS, HIDDEN, VOCAB = 2, 3, 5, 6, 7, 16, 11
-NAMES = [*mechanisms.MECHANISMS, "transformer"]
+NAMES = [*mechanisms.MECHANISMS, "transformer", "two lstms", "two transformers"]
 each_decoder = pytest.mark.parametrize("name", NAMES)
 
 
 def make(name, dropout=0.4, seed=0):
     """A decoder in eval mode and in double precision, its logits far enough apart to show every difference."""
     torch.manual_seed(seed)
+    if name.startswith("two "):
+        alone = {"two lstms": "coverage", "two transformers": "transformer"}[name]
+        return Ensemble([make(alone, dropout, seed), make(alone, dropout, seed + 1)]).eval()
     if name == "transformer":
         decoder = TransformerDecoder(VOCAB, CHANNELS, HIDDEN, blocks=2, heads=4, dropout=dropout)
     else:
@@ -165,10 +169,33 @@ def test_in_training_mode_words_are_dropped_at_random_and_in_eval_mode_not(name)
 def test_the_embedding_and_the_last_layer_are_one_matrix_also_after_copying_and_loading(name):
     decoder, copied = make(name), copy.deepcopy(make(name, seed=7))
     copied.load_state_dict(decoder.state_dict())
-    assert copied.words.weight is copied.embed.weight
-    assert torch.equal(copied.embed.weight, decoder.embed.weight)
+    pairs = [*zip(*(getattr(one, "decoders", [one]) for one in (copied, decoder)), strict=True)]
+    for ours, theirs in pairs:
+        assert ours.words.weight is ours.embed.weight
+        assert torch.equal(ours.embed.weight, theirs.embed.weight)
     matrices = [x for x in copied.parameters() if x.shape == (VOCAB, HIDDEN)]
-    assert len(matrices) == 1
+    assert len(matrices) == len(pairs)
+
+
+# --- several that speak together ----------------------------------------------------------------------------------
+
+
+def test_together_the_log_probabilities_and_the_looks_are_the_mean_of_both():
+    both, (grid, tokens) = make("two lstms"), inputs()
+    one, other = (decoder(grid, tokens) for decoder in both.decoders)
+    together = both(grid, tokens)
+    torch.testing.assert_close(together.weights, (one.weights + other.weights) / 2)
+    mean = (one.logits.log_softmax(-1) + other.logits.log_softmax(-1)) / 2
+    torch.testing.assert_close(together.logits, mean)
+    assert not torch.allclose(one.logits, other.logits)
+
+
+def test_two_that_are_the_same_say_what_one_says():
+    alone, (grid, tokens) = make("additive"), inputs()
+    for count in (2, 3):
+        whole = Ensemble([alone] * count)(grid, tokens)
+        torch.testing.assert_close(whole.logits, alone(grid, tokens).logits.log_softmax(-1))
+        torch.testing.assert_close(whole.weights, alone(grid, tokens).weights)
 
 
 @each_decoder

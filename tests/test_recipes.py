@@ -41,6 +41,14 @@ def test_an_epoch_has_a_batch_for_every_picture_and_no_empty_one():
     assert [recipes.steps(pictures * count, plan) for count in (1, 3, 4, 5, 8, 9)] == [1, 1, 1, 2, 2, 3]
 
 
+def test_pictures_kept_for_the_judge_teach_no_words_and_without_any_all_do_both():
+    taught, kept = recipes.parted(50, 10)
+    assert len(kept) == 10
+    assert kept.tolist() != [*range(40, 50)]
+    assert sorted([*taught.tolist(), *kept.tolist()]) == [*range(50)]
+    assert [part.tolist() for part in recipes.parted(50, 0)] == [[*range(50)]] * 2
+
+
 def test_the_vocabulary_is_of_all_captions_and_leaves_out_rare_words():
     train = [Example("", Path(), ("a dog runs", "A dog")), Example("", Path(), ("the dog",))]
     assert set(recipes.vocabulary_of(train, 1).words) == {*SPECIALS, "a", "dog", "runs", "the"}
@@ -158,6 +166,24 @@ def test_every_picture_is_seen_in_the_mirror_unless_a_caption_says_left(of_photo
     assert [seen[picture, 1] for picture in (0, 2, 4)] == [0, 0, 0]
     assert sum(seen[picture, 1] for picture in (1, 3, 5)) > 0
     assert all(seen[picture, 0] > 0 for picture in range(6))
+
+
+def test_one_photograph_in_five_is_kept_for_the_judge_if_so_wished(album, tmp_path, monkeypatch):
+    spy, asked = Spy(), []
+    monkeypatch.setattr(features, "grid", spy)
+    real = recipes.rewards.judge_of_likeness
+
+    def judge_of(train):
+        judge = real(train)
+        return lambda pictures, captions: asked.extend(pictures) or judge(pictures, captions)
+
+    monkeypatch.setattr(recipes.rewards, "judge_of_likeness", judge_of)
+    recipes.train_photos(album, tmp_path / "judged", withhold=True, plan=Plan(epochs=2, rate=1e-3, judged=2))
+    (kept,) = recipes.parted(6, 1)[1].tolist()
+    assert asked == [kept, kept]
+    times = Counter(picture for picture, _ in spy.seen.elements())
+    assert times == dict.fromkeys(range(6), 2)
+    assert "--withhold --seed 0" in checkpoints.card(tmp_path / "judged")["command"]
 
 
 def test_a_photograph_is_captioned_the_same_from_its_file_and_from_what_was_stored(album, of_photos):

@@ -259,6 +259,22 @@ def test_a_judged_epoch_comes_last_moves_the_weights_and_is_resumed_bit_for_bit(
     assert not same(whole, unjudged)
 
 
+def test_the_judge_is_asked_about_what_is_kept_for_it_and_about_nothing_else(lesson, tmp_path, monkeypatch):
+    _, batch, vocabulary = lesson
+    taught, kept = (Batch(*(x[some] for x in batch if x is not None)) for some in (slice(0, 6), slice(6, 8)))
+    plan, real, at, asked = PLAN._replace(epochs=1, judged=2), training.rate_at, [], []
+    monkeypatch.setattr(training, "rate_at", lambda *given: at.append(given[:2]) or real(*given))
+
+    def judge(pictures, captions):
+        asked.append(list(pictures))
+        return shorter(pictures, captions)
+
+    unseen = (lambda _: iter([kept] * 3), 3)
+    fit(student(vocabulary), lambda _: iter([taught]), 1, plan, tmp_path, lambda _: {}, judge=judge, unseen=unseen)
+    assert asked == [[6, 7]] * 6
+    assert at == [(0, 1), *((step, 6) for step in range(6))]
+
+
 # -- a whole run ------------------------------------------------------------------------------------------------------
 
 

@@ -35,8 +35,12 @@ def test_the_card_says_how_the_weights_were_made_and_how_good_they_are(name):
     card = checkpoints.card(name)
     weights = (checkpoints.SHIPPED / name / "weights.safetensors").read_bytes()
     assert card["sha256"] == hashlib.sha256(weights).hexdigest()
-    called = cli.parser().parse_args(shlex.split(card["command"])[1:])
-    assert (called.what, called.seed) == (name, card["seed"])
+    runs = card.get("joined", [card])
+    calls = [cli.parser().parse_args(shlex.split(run["command"])[1:]) for run in runs]
+    assert [(called.what, called.seed) for called in calls] == [(name, run["seed"]) for run in runs]
+    if "joined" in card:
+        called = cli.parser().parse_args(shlex.split(card["command"])[1:])
+        assert called.folders == [one.out.name for one in calls]
     assert len(card["data"]["sha256"]) == 64
     assert card["data"]["examples"] > 1000
     assert card["minutes"] > 0
