@@ -458,21 +458,25 @@ def test_no_command_uses_the_network_or_writes_anywhere_but_where_it_was_told_to
     home, temporary, here = (tmp_path / name for name in ("home", "temporary", "here"))
     for folder in (home, temporary, here, here / "out"):
         folder.mkdir()
+    photograph, reader, album = str(pictures / "square.png"), str(ships / "photos"), here / "album"
+    album.mkdir()
+    shutil.copy(photograph, album)
+    (album / "captions.csv").write_text("image,caption,split\nsquare.png,a dog,dev\n")
     before = listing(tmp_path), listing(ships), listing(pictures)
-    photograph = str(pictures / "square.png")
     commands = [
         ["info"],
         ["caption", photograph, "--attention", "out/strip.png"],
         ["scenes", "--out", "out/scenes", "--count", "2"],
         ["train", "scenes", "--size", "tiny", "--out", "out/run"],
         ["caption", photograph, "--checkpoint", "out/run"],
+        ["join", reader, reader, "--data", "album", "--out", "out/both"],
     ]
     code = run_of("without_network", json.dumps(commands), str(ships))
     own = {"HOME": str(home), "TMPDIR": str(temporary), "XDG_CACHE_HOME": "", "XDG_CONFIG_HOME": ""}
     # Matplotlib keeps a list of the machine's fonts; it is shown the one that it has, for making one takes long.
     done = python(code, here, MPLCONFIGDIR=matplotlib.get_cachedir(), **own)
     assert done.returncode == 0, done.stderr
-    for name in ("strip.png", "scenes/captions.json", "run/weights.safetensors"):
+    for name in ("strip.png", "scenes/captions.json", "run/weights.safetensors", "both/weights.safetensors"):
         assert (here / "out" / name).is_file()
     shutil.rmtree(here / "out")
     (here / "out").mkdir()
