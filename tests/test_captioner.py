@@ -126,7 +126,7 @@ def test_the_parts_are_those_that_were_named(attention):
     assert isinstance(made.decoder, LSTMDecoder)
     assert type(made.decoder.attention) is MECHANISMS[attention]
     assert made.decoder.words.out_features == len(VOCABULARY)
-    assert made.settings == {"data": "scenes", "size": "tiny", "attention": attention, "decoder": "lstm"}
+    assert made.settings == {"data": "scenes", "size": "tiny", "attention": attention, "decoder": "lstm", "decoders": 1}
     assert all(x.requires_grad for x in made.parameters())
 
 

@@ -7,9 +7,9 @@ import companion
 
 ORDER = [
     "files", "vocabulary", "scenes", "photos", "collecting", "datasets", "archives", "downloads", "batches", "shards",
-    "augment", "encoders", "features", "averages", "attention", "mechanisms", "decoders", "decoding", "captioner",
-    "pipeline", "ngrams", "metrics", "grounding", "evaluation", "plots", "cards", "checkpoints", "distribution",
-    "rewards", "losses", "training", "recipes", "apps", "commands", "cli", "authoring",
+    "augment", "encoders", "features", "averages", "attention", "mechanisms", "decoders", "ensemble", "decoding",
+    "captioner", "pipeline", "ngrams", "metrics", "grounding", "evaluation", "plots", "cards", "checkpoints",
+    "distribution", "rewards", "losses", "training", "recipes", "joining", "apps", "commands", "cli", "authoring",
 ]  # fmt: skip
 
 
