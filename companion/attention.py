@@ -57,9 +57,17 @@ def additive_scores(
     query: Float[Tensor, "*batch query hidden"],
     keys: Float[Tensor, "*batch place hidden"],
     vector: Float[Tensor, "hidden"] | None,
+    also: Float[Tensor, "*batch query place hidden"] | None = None,
 ) -> Scores:
-    """`v . tanh(q + k)` of queries and keys that were projected before."""
-    energy = torch.tanh(query.unsqueeze(-2) + keys.unsqueeze(-3))  # batch query place hidden
+    """`v . tanh(q + k + also)` of queries and keys that were projected before; `also` broadcasts against both.
+
+    The sum over batch, query, place and hidden is the largest array of a decoder's step, so it is made once and changed
+    in place: a second one costs more time than its arithmetic.
+    """
+    energy = query.unsqueeze(-2) + keys.unsqueeze(-3)
+    if also is not None:
+        energy += also
+    energy.tanh_()
     return energy.sum(-1) if vector is None else energy @ vector
 
 

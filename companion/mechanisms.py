@@ -52,8 +52,8 @@ class CoverageAttention(AdditiveAttention):
         """Context (batch query value) and weights (batch query place). `looked` is "batch query place 2"."""
         if looked is None:
             return super().attend(query, keys, values, mask)
-        energy = torch.tanh(self.query(query).unsqueeze(-2) + keys.unsqueeze(-3) + self.looked(looked))
-        return weighted_average(energy @ self.vector, values, mask)
+        scores = additive_scores(self.query(query), keys, self.vector, self.looked(looked))
+        return weighted_average(scores, values, mask)
 
 
 MECHANISMS: dict[str, type[Attention]] = {

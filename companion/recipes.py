@@ -26,7 +26,7 @@ from companion.training import Batch, Plan, fit, rounded
 from companion.vocabulary import Vocabulary
 
 TINY = Plan(epochs=4, rate=6e-3, captions=2, shown=2.0, judged=2, judged_rate=1e-3)
-BASE = Plan(epochs=4, rate=4e-3, captions=2, shown=2.0, forget=0.3, judged=3, judged_rate=6e-4)
+BASE = Plan(epochs=4, rate=4e-3, captions=2, shown=2.0, forget=0.3, judged=3, judged_rate=6e-4, least=0.005)
 SCENES = {"tiny": (TINY, 12_500), "base": (BASE, 33_000)}  # the plan, and how many scenes are drawn
 MEASURED = 1000  # scenes, for the card
 PHOTOS = Plan(

@@ -19,7 +19,6 @@ from companion.vocabulary import Vocabulary, detokenize
 
 # Which pictures (their numbers), and the captions of each, to a number for every caption.
 Judge = Callable[[Sequence[int], Sequence[Sequence[str]]], Sequence[Sequence[float]]]
-LEAST = 0.1  # where all captions of a picture are worth the same but for style, there is nothing to learn
 STYLE = 0.02  # of CIDEr-D; paid five times as much, a model says what reads best of any two things of one colour
 
 
@@ -29,14 +28,15 @@ def self_critical_loss(
     source: Source,
     pictures: Tensor,
     judge: Judge,
-    samples: int = 5,
     temperature: float = 1.0,
+    least: float = 0.0,
+    samples: int = 5,
 ) -> Tensor:
     """`-(r - b) log p` a word, over `samples` captions a picture drawn from the model itself.
 
     `r` is the judge's number of a caption and `b` the mean of the other captions of its picture (Rennie et al. 2017,
     equation 7, whose baseline is the greedy caption; this one is from Kool et al. 2019, section 3.1, and needs no
-    further decoding). Of pictures that are not `instructive` only the words are counted.
+    further decoding). Of pictures that are not `instructive` by `least`, only the words are counted.
     Captions are drawn, and `p` is taken, at a `temperature`: a model that learnt with smoothing gives much of its
     probability to words that fit nothing, and would first of all learn to leave those. `model` is the captioner, or
     the captioner as Fabric wraps it. Call it in eval mode.
@@ -50,7 +50,7 @@ def self_critical_loss(
     advantage = reward - (reward.sum(1, keepdim=True) - reward) / (samples - 1)
     tokens = collate([[caption_ids(vocabulary, c.words) for c in several] for several in said]).to(reward.device)
     words = (tokens[..., 1:] != Vocabulary.pad).sum()
-    kept = instructive(advantage)
+    kept = instructive(advantage, least)
     inputs, targets = tokens[kept, :, :-1], tokens[kept, :, 1:]
     logits = model(grid._replace(features=grid.features[kept]), inputs).logits / temperature
     scores = logits.log_softmax(-1).gather(-1, targets.unsqueeze(-1)).squeeze(-1)
@@ -58,12 +58,12 @@ def self_critical_loss(
     return weighed(loss, words)
 
 
-def instructive(advantage: Float[Tensor, "batch sample"]) -> Int[Tensor, "kept"]:
-    """The pictures with a caption that is better or worse than its others by `LEAST`; of none, the first.
+def instructive(advantage: Float[Tensor, "batch sample"], least: float) -> Int[Tensor, "kept"]:
+    """The pictures with a caption that is better or worse than its others by more than `least`; of none, the first.
 
-    Towards the end of training they are one in five, and the others would cost as much.
+    Towards the end of training they are few, and the others would cost as much.
     """
-    kept = (advantage.abs().amax(1) > LEAST).nonzero().squeeze(-1)
+    kept = (advantage.abs().amax(1) > least).nonzero().squeeze(-1)
     return kept if len(kept) else kept.new_zeros(1)
 
 

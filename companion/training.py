@@ -56,6 +56,7 @@ class Plan(NamedTuple):
     judged: int = 0  # epochs after the others in which the model learns from a judge of its own captions
     judged_rate: float = 1e-4
     temperature: float = 1.0  # of the captions that it says to the judge
+    least: float = 0.1  # pictures whose captions the judge finds worth the same, but for this, are passed over
 
 
 def rate_at(step: int, steps: int, highest: float, warm_up: float) -> float:
@@ -112,7 +113,7 @@ def fit(
             with fabric.autocast():
                 if judged and judge:
                     loss = self_critical_loss(
-                        model, captioner, batch.source, batch.pictures, judge, temperature=plan.temperature
+                        model, captioner, batch.source, batch.pictures, judge, plan.temperature, plan.least
                     )
                 else:
                     loss = cross_entropy(model, captioner, batch, plan)

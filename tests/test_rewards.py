@@ -68,7 +68,8 @@ def test_the_loss_is_advantage_times_log_probability_a_word(captioner, monkeypat
     monkeypatch.setattr(decoding, "sample", lambda *a, **k: made.append(sample(*a, **k)) or made[-1])
     worth = torch.rand(3, 5, generator=torch.Generator().manual_seed(3))
     worth[1] = 0.5 + 0.05 * worth[1]
-    loss = rewards.self_critical_loss(captioner, captioner, IMAGES, PICTURES, lambda *_: worth.tolist())
+    judge = lambda *_: worth.tolist()  # noqa: E731
+    loss = rewards.self_critical_loss(captioner, captioner, IMAGES, PICTURES, judge, least=0.1)
     total, words = 0.0, 0
     for picture, (several, rewarded) in enumerate(zip(made[0], worth.tolist(), strict=True)):
         for i, caption in enumerate(several):
