@@ -19,6 +19,7 @@ class Machine(NamedTuple):
     """What this machine can do, as measured in the same run."""
 
     flops: float  # additions and multiplications a second, in a product of large matrices
+    few_rows: float  # the same where one matrix has five rows: the hypotheses of one picture
     functions: float  # values of tanh a second
     bandwidth: float  # bytes a second, read and written, in sums of arrays larger than any cache
     call: float  # seconds that Python and PyTorch take to call an operation on a single number
@@ -59,10 +60,12 @@ def best(run: Callable[[], Any], turns: int = 5) -> float:
 def machine() -> Machine:
     """Measure the limits."""
     a, b, one = torch.randn(1024, 1024), torch.randn(1024, 1024), torch.ones(1)
+    few = a[:5].clone()
     small, large, other = torch.randn(250_000), torch.randn(32 * MEGABYTE), torch.randn(32 * MEGABYTE)
     calls = 2000
     return Machine(
         flops=2 * 1024**3 / best(lambda: a @ b),
+        few_rows=2 * 1024**2 * len(few) * 100 / best(lambda: [few @ b.mT for _ in range(100)]),  # as nn.Linear does
         functions=len(small) / best(lambda: small.tanh()),
         bandwidth=2 * 4 * len(large) / best(lambda: torch.add(large, 1, out=other)),
         call=best(lambda: [one.add_(1) for _ in range(calls)]) / calls,

@@ -7,7 +7,6 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -32,39 +31,10 @@ def logits(decoder: LSTMDecoder, grid: Grid, tokens: Tensor) -> Tensor:
     return torch.stack(found, 2)
 
 
-class Hypothesis(NamedTuple):
-    """A beginning of a caption: its words, its log-probability, and what the decoder remembers of it."""
-
-    tokens: list[int]
-    score: float
-    carry: tuple[Tensor, ...]
-
-
-@torch.inference_mode()
-def beam(
-    model: Model, grid: Grid, vocabulary: Vocabulary, length_power: float, width: int = 5, max_words: int = 20
-) -> list[tuple[str, ...]]:
-    """Beam search as tutorials write it: one picture, a list of hypotheses, its keys at every word, until all ended."""
-    captions = []
-    for features in grid.features:
-        one = Grid(features.unsqueeze(0), grid.rows, grid.cols)
-        hypotheses = [Hypothesis([Vocabulary.start], 0.0, model.start(one).carry)]
-        for word in range(max_words + 1):
-            live = [h for h in hypotheses if h.tokens[-1] != Vocabulary.end]
-            if not live:
-                break
-            carry = tuple(torch.cat(parts, 1) for parts in zip(*(h.carry for h in live), strict=True))
-            step = model.step(torch.tensor([[h.tokens[-1] for h in live]]), model.start(one)._replace(carry=carry))
-            scores = decoding.next_words(step, last=word == max_words)[0]
-            found = [h for h in hypotheses if h.tokens[-1] == Vocabulary.end]
-            for i, h in enumerate(live):
-                remembered = tuple(x[:, i : i + 1] for x in step.state.carry)
-                for score, token in zip(*(x.tolist() for x in scores[i].topk(width)), strict=True):
-                    found.append(Hypothesis([*h.tokens, token], h.score + score, remembered))
-            found.sort(key=lambda h: h.score / (len(h.tokens) - 1) ** length_power, reverse=True)
-            hypotheses = found[:width]
-        captions.append(tuple(vocabulary.decode(hypotheses[0].tokens[1:])))
-    return captions
+def beam(model: Model, grid: Grid, vocabulary: Vocabulary, length_power: float) -> list[Caption]:
+    """Beam search of width 5 for one picture at a time."""
+    pictures = [Grid(features.unsqueeze(0), grid.rows, grid.cols) for features in grid.features]
+    return [decoding.beam(model, one, vocabulary, 5, length_power=length_power)[0] for one in pictures]
 
 
 def multi_head(module: MultiHeadAttention, query: Tensor, places: Tensor) -> Tensor:

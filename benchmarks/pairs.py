@@ -3,7 +3,6 @@
 import copy
 import random
 from collections.abc import Callable
-from functools import partial
 from itertools import chain
 from typing import Any, NamedTuple
 
@@ -14,6 +13,7 @@ from torch import Tensor
 from companion import attention, checkpoints, decoding, mechanisms, metrics, photos, scenes
 from companion.captioner import LENGTH_POWER
 from companion.decoders import LSTMDecoder
+from companion.decoding import Caption
 from companion.encoders import Grid
 from companion.evaluation import scene_images
 from companion.losses import caption_loss
@@ -57,46 +57,35 @@ def training(
     return Pair(ours, step(copy.deepcopy(decoder), naive.logits), lambda a, b: abs(a - b))
 
 
-class Searched(NamedTuple):
-    """What a beam search starts from."""
+def beam(grid: Grid, model: Any, vocabulary: Vocabulary, batch: int = 50) -> Pair:
+    """Beam search of width 5, in batches; the partner takes one picture at a time."""
 
-    model: Any
-    grid: Grid
-    vocabulary: Vocabulary
+    def ours() -> list[Caption]:
+        parts = [Grid(features, grid.rows, grid.cols) for features in grid.features.split(batch)]
+        return [c for part in parts for c in decoding.beam(model, part, vocabulary, 5, length_power=LENGTH_POWER)]
 
-    def captions(self, batch: int) -> list[tuple[str, ...]]:
-        """By our own search, with a beam of five, in batches of so many pictures."""
-        parts = [Grid(features, self.grid.rows, self.grid.cols) for features in self.grid.features.split(batch)]
-        search = partial(decoding.beam, self.model, vocabulary=self.vocabulary, width=5, length_power=LENGTH_POWER)
-        return [caption.words for part in parts for caption in search(part)]
+    def unequal(some: list[Caption], others: list[Caption]) -> int:
+        return sum(a.words != b.words for a, b in zip(some, others, strict=True))
 
-
-def beam(searched: Searched, plainly: bool, batch: int = 50) -> Pair:
-    """Beam search in batches. The partner takes one picture at a time: by the same search, or as tutorials write it."""
-
-    def unequal(some: list[tuple[str, ...]], others: list[tuple[str, ...]]) -> int:
-        return sum(a != b for a, b in zip(some, others, strict=True))
-
-    plain = partial(naive.beam, *searched, LENGTH_POWER)
-    return Pair(partial(searched.captions, batch), plain if plainly else partial(searched.captions, 1), unequal)
+    return Pair(ours, lambda: naive.beam(model, grid, vocabulary, LENGTH_POWER), unequal)
 
 
 @torch.inference_mode()
-def beam_photos(plainly: bool, count: int = 200) -> Pair:
+def beam_photos(count: int = 200) -> Pair:
     """With the model of photographs, on pieces of the example photographs."""
     captioner = checkpoints.load("photos")
     images = torch.stack(pieces(count, captioner.side))
     grids = [captioner.look(part) for part in images.split(20)]
     grid = grids[0]._replace(features=torch.cat([grid.features for grid in grids]))
-    return beam(Searched(captioner.decoder, grid, captioner.vocabulary), plainly)
+    return beam(grid, captioner.decoder, captioner.vocabulary)
 
 
 @torch.inference_mode()
-def beam_scenes(plainly: bool, count: int = 200) -> Pair:
+def beam_scenes(count: int = 200) -> Pair:
     """With the model of scenes, on scenes of the test split."""
     captioner = checkpoints.load("scenes")
     grid = captioner.look(scene_images(scenes.make("test", count)))
-    return beam(Searched(captioner.decoder, grid, captioner.vocabulary), plainly)
+    return beam(grid, captioner.decoder, captioner.vocabulary)
 
 
 def pieces(count: int, side: int) -> list[Tensor]:

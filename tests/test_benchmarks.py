@@ -17,10 +17,8 @@ import run  # noqa: E402
 
 TINY = {
     "training": (lambda: pairs.training(2, 9, 12, 8, 20, 6), 1e-5),
-    "beam_photos": (lambda: pairs.beam_photos(plainly=False, count=3), 0),
-    "beam_photos_plainly": (lambda: pairs.beam_photos(plainly=True, count=3), 0),
-    "beam_scenes": (lambda: pairs.beam_scenes(plainly=False, count=6), 0),
-    "beam_scenes_plainly": (lambda: pairs.beam_scenes(plainly=True, count=6), 0),
+    "beam_photos": (lambda: pairs.beam_photos(3), 0),
+    "beam_scenes": (lambda: pairs.beam_scenes(6), 0),
     "multi_head": (lambda: pairs.multi_head(2, 3, 5, 8, 2), 1e-5),
     "scores": (lambda: pairs.scores(40), 1e-9),
 }
