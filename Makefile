@@ -1,12 +1,14 @@
 # Two commands: `make book` builds the pages, `make test` checks everything. Each first makes .venv, if it is missing or out of date.
 #
 #   make test TESTS=tests/test_book.py NOTEBOOKS=book/03_dot_product.ipynb    a part of the tests
+#   make test WORKERS=4                 in four processes, not in two
 #   make notebooks                      run the notebooks whose text changed
 #   make notebooks NAME=03_dot_product  run one of them;  ALL=1 runs them all
 #   make book PYTHON=python3.12         with another Python (3.11 or newer) than `python3`
 
 PYTHON ?= python3
 PORT ?= 8000
+WORKERS ?= 2
 TESTS := tests
 NOTEBOOKS := book/*.ipynb
 NAME :=
@@ -14,6 +16,7 @@ ALL :=
 
 VENV := .venv
 PY := $(VENV)/bin/python
+PIP := $(PY) -m pip install --quiet --disable-pip-version-check
 READY := $(VENV)/.ready
 
 # One recipe at a time, whatever -j says. The tools are called as `.venv/bin/python -m tool`, so that a virtual environment that happens to be
@@ -34,35 +37,41 @@ help:
 
 OLD_ENOUGH := -c 'import sys; sys.exit(sys.version_info < (3, 11))'
 
-$(READY): requirements.txt pyproject.toml
+$(READY): requirements.txt requirements-torch.txt pyproject.toml
 	@$(PYTHON) $(OLD_ENOUGH) || { echo "Python 3.11 or newer is needed, and '$(PYTHON)' is not: name one with PYTHON=..." >&2; exit 1; }
 	@$(PY) $(OLD_ENOUGH) 2>/dev/null || $(PYTHON) -m venv --clear $(VENV)
 	@echo "Installing into $(VENV) (the first time: some minutes)"
-	@$(PY) -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@$(PIP) --no-deps --require-hashes -r requirements.txt
+	@$(PIP) -r requirements-torch.txt
+	@$(PIP) --no-deps --no-build-isolation -e .
 	@touch $@
 
 # Sphinx does not renew the side bar of pages that did not change, copies no style sheet if no page changed, and forgets a page's warnings once
 # it has read it. So the pages are made anew when the frame changed, and after a failure.
-_build/.frame: _config.yml _toc.yml book/references.bib $(wildcard book/_static/*) $(READY)
+_build/.frame: _config.yml _toc.yml tools/api_page.py book/references.bib $(wildcard book/_static/*) $(READY)
 	@rm -rf _build/html _build/.doctrees
 	@mkdir -p _build && touch $@
 
 book: $(READY) _build/.frame
 	@$(PY) $(VENV)/bin/jupyter-book build . -W -n --keep-going || { rm -rf _build/.doctrees; exit 1; }
 
+# Tests and notebooks run in $(WORKERS) processes, each with one thread, so that they do not wait for each other.
+test: export OMP_NUM_THREADS := 1
 test: $(READY)
 	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
 	$(PY) -m mypy
 	$(PY) -m codespell_lib
-	$(PY) -m pytest $(TESTS)
-	$(PY) -m pytest --jaxtyping-packages= --nbval --nbval-current-env -p companion.authoring.nbval_plugin $(NOTEBOOKS)
+	$(PY) -m pytest -n $(WORKERS) --dist worksteal $(TESTS)
+	$(PY) -m pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder --jaxtyping-packages= --nbval --nbval-current-env \
+	  -p tools.authoring.nbval_plugin $(NOTEBOOKS)
 
 notebooks: $(READY)
-	@$(PY) -m companion.authoring.notebooks $(NAME) $(if $(ALL),--all)
+	@$(PY) -m tools.authoring.notebooks $(NAME) $(if $(ALL),--all)
 
 bench: $(READY)
 	@test -f benchmarks/run.py || { echo "benchmarks/run.py is missing: there is nothing to measure yet" >&2; exit 1; }
-	$(PY) benchmarks/run.py
+	$(PY) -m benchmarks.run
 
 course: $(READY)
 	@test -f course/build.py || { echo "course/build.py is missing: there are no assignments to build yet" >&2; exit 1; }

@@ -1,11 +1,12 @@
-"""Which attention? Nine captioners that differ in nothing else, three seeds each; the numbers of chapter 15.
+"""Compare attention mechanisms: nine captioners that differ in nothing else, three seeds each.
 
-    python benchmarks/mechanisms.py [--part 0/2]
+    python -m benchmarks.mechanisms [--part 0/2]
 
-Every run is added to mechanisms.json as soon as it is done, and a run that is there is not made again: stop whenever
-you like, start again later. For two cores start `--part 0/2` and `--part 1/2` side by side. Then the mechanisms take
-turns, so that their times can be compared whatever the machine was when each was trained, and the table is printed.
-All learn from captions alone, by cross-entropy; nobody is shown where to look.
+Every run is added to mechanisms.json when it is done, and a run that is there is not repeated: stop whenever you like,
+start again later. On two cores start `--part 0/2` and `--part 1/2` side by side. Then the mechanisms take turns for
+some steps, so that their times can be compared whatever the machine did while each was trained, and the table is
+printed. All learn from captions alone, by cross-entropy, without alignment supervision. The chapter "Which attention?"
+shows the table.
 """
 
 import argparse
@@ -14,155 +15,160 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from companion import batches, distribution, evaluation, mechanisms, recipes, scenes
-from companion.captioner import Captioner, build
-from companion.files import write_whole
-from companion.training import Batch, Plan, cross_entropy, fit, parameter_groups, rounded, train_step
+from companion import datasets, scenes, tasks, training
+from companion.attention import MECHANISMS
+from companion.files import atomic_write
+from companion.model_card import round_scores
+from companion.models import Captioner, build
+from companion.training import CaptionBatches, TrainConfig, distributed
+from companion.vocabulary import Vocabulary
 
-DRAWN = 12_000  # scenes to learn from, the same for all
-PLAN = Plan(epochs=4, rate=3e-3, batch=32, captions=2)  # 1,500 steps
+SCENES = 12_000  # to train on, the same for all
+CONFIG = TrainConfig(epochs=4, lr=3e-3, batch_size=32, captions_per_image=2)  # 1,500 steps
 SEEDS = (0, 1, 2)
 SIZE = "tiny"
-MEASURED = 1000  # scenes of the test split
-MECHANISMS = (*mechanisms.MECHANISMS, "transformer")
-FOLDER = Path(__file__).parent
+TEST_SCENES = 1000
+COMPARED = (*MECHANISMS, "transformer")
+RESULTS = Path(__file__).with_name("mechanisms.json")
 COLUMNS = ("truth", "exact", "cider_d", "pointing", "compositional_truth", "parameters")
 TURNS = 8  # of five steps, for the time
 
 
-class Lesson:
-    """What all learn from: drawn once, since it depends on no seed of theirs."""
-
-    def __init__(self, drawn: int):
-        world = scenes.make("train", drawn)
-        self.examples = evaluation.scene_examples(world)
-        self.vocabulary = recipes.vocabulary_of(self.examples, min_count=1)
-        self.images = evaluation.scene_images(world)
-        self.tokens = batches.caption_tensor(self.examples, self.vocabulary)
-
-    def batches(self, generator: torch.Generator) -> Iterator[Batch]:
-        """One epoch: every picture once, with some of its captions."""
-        for chosen, told in batches.similar(self.tokens, PLAN.batch, PLAN.captions, generator):
-            yield Batch(self.images[chosen], recipes.trimmed(self.tokens[chosen[:, None], told]))
+def training_data(count: int) -> tuple[CaptionBatches, Vocabulary]:
+    """Return batches of `count` scenes and their vocabulary; they depend on no seed of a run."""
+    world = scenes.make_dataset("train", count)
+    examples = tasks.scenes.to_examples(world)
+    vocabulary = tasks.run.build_vocabulary(examples, min_count=1)
+    images, tokens = scenes.image_tensor(world), datasets.caption_tensor(examples, vocabulary)
+    batches = CaptionBatches(
+        tokens, lambda chosen, _: images[chosen],
+        batch_size=CONFIG.batch_size, captions_per_image=CONFIG.captions_per_image,
+    )  # fmt: skip
+    return batches, vocabulary
 
 
-def new(lesson: Lesson, mechanism: str, seed: int) -> Captioner:
-    """A captioner that has learnt nothing."""
+def untrained(vocabulary: Vocabulary, mechanism: str, seed: int) -> Captioner:
+    """Return an untrained captioner."""
     torch.manual_seed(seed)
-    how = {"decoder": mechanism} if mechanism == "transformer" else {"attention": mechanism}
-    return build("scenes", lesson.vocabulary, SIZE, **how)
+    options: dict[str, Any] = {"decoder" if mechanism == "transformer" else "attention": mechanism}
+    return build("scenes", vocabulary, SIZE, **options)
 
 
-def train(lesson: Lesson, mechanism: str, seed: int) -> Captioner:
-    """A captioner that has learnt the lesson."""
-    captioner = new(lesson, mechanism, seed)
+def run(batches: CaptionBatches, vocabulary: Vocabulary, *, mechanism: str, seed: int) -> dict[str, Any]:
+    """Train one captioner and return its scores, measured as `companion evaluate scenes` does."""
+    captioner = untrained(vocabulary, mechanism, seed)
     with tempfile.TemporaryDirectory() as out:
-        steps = recipes.steps(lesson.examples, PLAN)
-        fit(captioner, lesson.batches, steps, PLAN._replace(seed=seed), out, validate=lambda _: {})
-    return captioner.eval()
+        training.fit(captioner, batches, CONFIG._replace(seed=seed), out=out, validate=lambda _: {})
+    scores = round_scores(tasks.scenes.evaluate(captioner.eval(), count=TEST_SCENES))
+    scores["parameters"] = sum(p.numel() for p in captioner.parameters())
+    return {"mechanism": mechanism, "seed": seed, **{column: scores[column] for column in COLUMNS}}
 
 
-def run(lesson: Lesson, mechanism: str, seed: int) -> dict[str, Any]:
-    """One captioner, trained and measured as `companion evaluate scenes` does."""
-    captioner = train(lesson, mechanism, seed)
-    found = rounded(evaluation.evaluate_scenes(captioner, count=MEASURED))
-    found["parameters"] = sum(p.numel() for p in captioner.parameters())
-    return {"mechanism": mechanism, "seed": seed, **{column: found[column] for column in COLUMNS}}
-
-
-def pace(lesson: Lesson) -> dict[str, float]:
-    """Processor seconds that the plan's steps take with each mechanism, from forty that all took in turn."""
-    captioners = {mechanism: new(lesson, mechanism, 0).train() for mechanism in MECHANISMS}
-    learners = {
-        mechanism: torch.optim.AdamW(parameter_groups(captioner, PLAN.decay))
+def training_seconds(batches: CaptionBatches, vocabulary: Vocabulary) -> dict[str, float]:
+    """Return the processor seconds of a run with each mechanism, from forty steps that all took in turn."""
+    captioners = {mechanism: untrained(vocabulary, mechanism, 0).train() for mechanism in COMPARED}
+    optimizers = {
+        mechanism: torch.optim.AdamW(training.parameter_groups(captioner, CONFIG.weight_decay))
         for mechanism, captioner in captioners.items()
     }
-    fabric, generator = distribution.start(), torch.Generator().manual_seed(0)
-    few = list(islice(lesson.batches(generator), 5))
-    spent = dict.fromkeys(MECHANISMS, 0.0)
+    fabric = distributed.launch()
+    few = list(islice(batches.epoch(torch.Generator().manual_seed(0)), 5))
+    spent = dict.fromkeys(COMPARED, 0.0)
     for turn in range(TURNS + 1):
         for mechanism, captioner in captioners.items():
-            began = time.process_time()
+            start = time.process_time()
             for batch in few:
-                loss = cross_entropy(captioner, captioner, batch, PLAN)
-                train_step(fabric, captioner, learners[mechanism], loss, PLAN.clip, PLAN.rate / 100)
-            spent[mechanism] += (time.process_time() - began) * (turn > 0)  # the first turn warms up
-    whole = PLAN.epochs * DRAWN / PLAN.batch / (TURNS * len(few))
-    return {mechanism: round(seconds * whole, 1) for mechanism, seconds in spent.items()}
+                loss = training.cross_entropy(captioner, captioner, batch, CONFIG)
+                training.train_step(
+                    fabric, captioner, optimizers[mechanism],
+                    loss=loss, grad_clip=CONFIG.grad_clip, lr=CONFIG.lr / 100,
+                )  # fmt: skip
+            spent[mechanism] += (time.process_time() - start) * (turn > 0)  # the first turn warms up
+    steps = CONFIG.epochs * SCENES / CONFIG.batch_size / (TURNS * len(few))
+    return {mechanism: round(seconds * steps, 1) for mechanism, seconds in spent.items()}
 
 
 def settings() -> dict[str, Any]:
-    """What the numbers hang on besides mechanism and seed."""
-    return {"plan": PLAN._asdict(), "drawn": DRAWN, "size": SIZE, "measured": MEASURED, "threads": 1}
+    """Return what the numbers depend on beside mechanism and seed."""
+    return {
+        "train_config": CONFIG._asdict(),
+        "scenes": SCENES,
+        "size": SIZE,
+        "test_scenes": TEST_SCENES,
+        "threads": 1,
+    }
 
 
-def recorded() -> dict[str, Any]:
-    """The runs on file, and the seconds if they were taken. ValueError if it was made with other settings."""
-    path = FOLDER / "mechanisms.json"
-    if not path.exists():
+def read_results() -> dict[str, Any]:
+    """Return the stored runs and seconds. Raises ValueError if they were made with other settings."""
+    if not RESULTS.exists():
         return {"settings": settings(), "seconds": {}, "runs": []}
-    found = json.loads(path.read_text())
-    if found["settings"] != settings():
-        raise ValueError(f"{path}: was made with other settings; delete it to start again")
-    return found
+    results = json.loads(RESULTS.read_text())
+    config = TrainConfig(
+        **results["settings"]["train_config"]
+    )  # fields that are newer than the file have their default
+    if results["settings"] | {"train_config": config._asdict()} != settings():
+        raise ValueError(f"{RESULTS}: was made with other settings; delete it to start again")
+    return results
 
 
-def record(runs: list[dict[str, Any]], seconds: dict[str, float] | None = None) -> None:
+def add_results(runs: list[dict[str, Any]], seconds: dict[str, float] | None = None) -> None:
     """Add runs, or the seconds, to the file, while the other part waits."""
-    folder = os.open(FOLDER, os.O_RDONLY)
+    folder = os.open(RESULTS.parent, os.O_RDONLY)
     try:
         fcntl.flock(folder, fcntl.LOCK_EX)
-        found = recorded()
-        runs = sorted([*found["runs"], *runs], key=lambda r: (MECHANISMS.index(r["mechanism"]), r["seed"]))
+        results = read_results()
+        runs = sorted([*results["runs"], *runs], key=lambda r: (COMPARED.index(r["mechanism"]), r["seed"]))
         lines = ",\n  ".join(json.dumps(run) for run in runs)
-        about = f'"settings": {json.dumps(settings())},\n "seconds": {json.dumps(seconds or found["seconds"])}'
-        write_whole(FOLDER / "mechanisms.json", f'{{\n {about},\n "runs": [\n  {lines}\n ]\n}}\n'.encode())
+        head = f'"settings": {json.dumps(settings())},\n "seconds": {json.dumps(seconds or results["seconds"])}'
+        atomic_write(RESULTS, f'{{\n {head},\n "runs": [\n  {lines}\n ]\n}}\n'.encode())
     finally:
         os.close(folder)  # and with it the lock
 
 
-def table(found: dict[str, Any]) -> str:
-    """A line a mechanism: the mean over its seeds and, in brackets, the least and the most; last, the seconds."""
-    lines = ["mechanism   " + "".join(column.rjust(21) for column in (*COLUMNS, "seconds"))]
-    for mechanism in MECHANISMS:
-        own = [run for run in found["runs"] if run["mechanism"] == mechanism]
-        cells = [summary([run[column] for run in own]) if own else "-" for column in COLUMNS]
-        cells.append(str(found["seconds"].get(mechanism, "-")))
-        lines.append(mechanism.ljust(12) + "".join(cell.rjust(21) for cell in cells))
+def table(results: dict[str, Any]) -> str:
+    """Return a line for each mechanism: mean over its seeds, smallest and largest in brackets, and the seconds."""
+    lines = ["mechanism    " + "".join(column.rjust(21) for column in (*COLUMNS, "seconds"))]
+    for mechanism in COMPARED:
+        own = [run for run in results["runs"] if run["mechanism"] == mechanism]
+        cells = [mean_and_range([run[column] for run in own]) if own else "-" for column in COLUMNS]
+        cells.append(str(results["seconds"].get(mechanism, "-")))
+        lines.append(mechanism.ljust(13) + "".join(cell.rjust(21) for cell in cells))
     return "\n".join(lines)
 
 
-def summary(values: list[float]) -> str:
-    """The mean and the range, or the value that all share."""
+def mean_and_range(values: list[float]) -> str:
+    """Return the mean and the range, or the value that all share."""
     form = ",.0f" if max(values) > 20 else ".3f"
-    least, mean, most = (f"{x:{form}}" for x in (min(values), sum(values) / len(values), max(values)))
-    return mean if least == most else f"{mean} ({least}-{most})"
+    low, mean, high = (f"{x:{form}}" for x in (min(values), sum(values) / len(values), max(values)))
+    return mean if low == high else f"{mean} ({low}-{high})"
 
 
 def main() -> None:
-    """Make the runs that are missing, or this part of them; print the table of what there is."""
-    options = argparse.ArgumentParser(description="Train every mechanism on the same scenes.")
-    options.add_argument("--part", default="0/1", metavar="I/N", help="every Nth run, from the Ith (default: all)")
-    part, parts = map(int, options.parse_args().part.split("/"))
+    """Make the runs that are missing, or one part of them, and print the table."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.mechanisms", description="Train every mechanism on the same scenes."
+    )
+    parser.add_argument("--part", default="0/1", metavar="I/N", help="every Nth run, from the Ith (default: all)")
+    part, parts = map(int, parser.parse_args().part.split("/"))
     torch.set_num_threads(1)
-    missing = [(mechanism, seed) for seed in SEEDS for mechanism in MECHANISMS][part::parts]
-    done = {(r["mechanism"], r["seed"]) for r in recorded()["runs"]}
-    if missing := [one for one in missing if one not in done]:
-        lesson = Lesson(DRAWN)
+    wanted = [(mechanism, seed) for seed in SEEDS for mechanism in COMPARED][part::parts]
+    done = {(r["mechanism"], r["seed"]) for r in read_results()["runs"]}
+    if missing := [pair for pair in wanted if pair not in done]:
+        batches, vocabulary = training_data(SCENES)
         for mechanism, seed in missing:
             print(f"{mechanism}, seed {seed}", flush=True)
-            record([run(lesson, mechanism, seed)])
-    if part == 0 and set(recorded()["seconds"]) != set(MECHANISMS):
-        print("the time of each", flush=True)
-        record([], pace(Lesson(5 * PLAN.batch)))
-    print(table(recorded()))
+            add_results([run(batches, vocabulary, mechanism=mechanism, seed=seed)])
+    if part == 0 and set(read_results()["seconds"]) != set(COMPARED):
+        print("seconds of each", flush=True)
+        add_results([], training_seconds(*training_data(5 * CONFIG.batch_size)))
+    print(table(read_results()))
 
 
 if __name__ == "__main__":

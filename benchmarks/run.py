@@ -1,6 +1,6 @@
-"""`make bench`: measures every pair in turn, prints one table of ratios, and writes it as JSON.
+"""Measure every pair alternately, print one table of ratios, and write it as JSON (`make bench`).
 
-python benchmarks/run.py [--out FILE] [--only NAME]      all rows, or those of which NAME is a part
+python -m benchmarks.run [--out FILE] [--only NAME]      all rows, or those whose name holds NAME
 """
 
 import argparse
@@ -14,11 +14,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import command
-import growth
-import measure
-import pairs
+if not __package__:  # run by its path, from which the package `benchmarks` cannot be imported
+    raise SystemExit("run it from the root of the repository: python -m benchmarks.run")
+
 import torch
+
+from benchmarks import command, growth, measure, pairs
 
 RESULTS = Path(__file__).with_name("results.json")
 
@@ -35,19 +36,19 @@ class Row(NamedTuple):
     reached: bool | None  # None: there is no goal
     difference: float  # of the results
     same: bool
-    bound: str  # which part of the work takes longest at the least
-    distance: float  # how many times as long as that least it takes
+    bound: str  # the part of the work with the largest lower bound
+    distance: float  # how many times as long as that bound it takes
     detail: dict[str, Any]
 
 
 class Goal(NamedTuple):
-    """What a pair has to reach."""
+    """The ratio that a pair has to reach."""
 
     name: str
     pair: Callable[[], pairs.Pair]
     turns: int
     ratio: float
-    tolerance: float  # of the difference of the results
+    tolerance: float  # largest difference of the results
 
 
 GOALS = (
@@ -60,22 +61,25 @@ GOALS = (
 
 
 def compare(goal: Goal, limits: measure.Machine) -> Row:
-    """Both sides of a pair in turn, on one thread, in seconds of the processor."""
+    """Measure both sides of a pair alternately, on one thread, in seconds of processor time."""
     pair = goal.pair()
-    difference = pair.difference(pair.ours(), pair.theirs())
-    times = measure.in_turn(pair.ours, pair.theirs, goal.turns)
+    difference = pair.difference(pair.ours(), pair.partner())
+    times = measure.alternate(pair.ours, pair.partner, goal.turns)
     ours, ratio = statistics.median(times.ours), statistics.median(times.ratios)
-    floors = {"Python": measure.best(pair.floor)} if pair.floor else measure.floors(measure.work(pair.ours), limits)
-    bound = max(floors, key=lambda part: floors[part])
+    if pair.lower_bound:
+        bounds = {"Python": measure.best(pair.lower_bound)}
+    else:
+        bounds = measure.lower_bounds(measure.count_work(pair.ours), limits)
+    bound = max(bounds, key=lambda part: bounds[part])
     return Row(
-        goal.name, ours, statistics.median(times.theirs), "s", ratio, f"≥ {goal.ratio:.2g}", ratio >= goal.ratio,
-        difference, difference <= goal.tolerance, bound, ours / floors[bound],
-        {"ratios": times.ratios, "floors": floors},
+        goal.name, ours, statistics.median(times.partner), "s", ratio, f"≥ {goal.ratio:.2g}", ratio >= goal.ratio,
+        difference, difference <= goal.tolerance, bound, ours / bounds[bound],
+        {"ratios": times.ratios, "lower_bounds": bounds},
     )  # fmt: skip
 
 
-def answer(name: str, times: measure.Times, limit: float | None) -> Row:
-    """How soon a command answers. Its partner is what Python needs before the command can begin."""
+def response_row(name: str, times: measure.Times, limit: float | None) -> Row:
+    """Return how soon a command answers. Its partner is what Python needs before the command can begin."""
     ours, least = (statistics.median(seconds) for seconds in times)
     return Row(
         name, ours, least, "s", least / ours, f"≤ {limit} s" if limit else "", ours <= limit if limit else None,
@@ -83,29 +87,29 @@ def answer(name: str, times: measure.Times, limit: float | None) -> Row:
     )  # fmt: skip
 
 
-def photographs() -> Row:
-    """Photographs captioned from disk; encoding and searching are what cannot be hidden behind anything else."""
+def photographs_row() -> Row:
+    """Return the rate of captioning photographs from disk; encoding and search are the lower bound."""
     with tempfile.TemporaryDirectory() as folder:
-        found = command.photographs(Path(folder))
-    ours, partner = (found.count / statistics.median(seconds) for seconds in found.times)
-    model = found.stages["encode"] + found.stages["search"]
+        measured = command.time_photographs(Path(folder))
+    ours, partner = (measured.images / statistics.median(seconds) for seconds in measured.times)
+    model = measured.stages["encode"] + measured.stages["search"]
     return Row(
         "photographs captioned from disk, against one at a time", ours, partner, "/s",
-        statistics.median(found.times.ratios), "", None, found.unequal, found.unequal == 0,
-        "arithmetic", statistics.median(found.times.ours) / model,
-        {f"{stage}_a_second": found.count / seconds for stage, seconds in found.stages.items()},
+        statistics.median(measured.times.ratios), "", None, measured.unequal, measured.unequal == 0,
+        "arithmetic", statistics.median(measured.times.ours) / model,
+        {f"{stage}_a_second": measured.images / seconds for stage, seconds in measured.stages.items()},
     )  # fmt: skip
 
 
-def measured(only: str) -> dict[str, Any]:
-    """All rows whose name holds `only`, with the machine and what else it was doing."""
+def measure_all(only: str) -> dict[str, Any]:
+    """Return all rows whose name holds `only`, with the machine and its load."""
     load, threads = os.getloadavg(), torch.get_num_threads()
-    soon = {"companion --help, against Python that does nothing": (command.help_answers, 0.5),
-            "first caption, against Python that imports PyTorch": (command.first_caption, None)}  # fmt: skip
-    # What a person waits for first, with all threads.
-    rows = [answer(name, run(), limit) for name, (run, limit) in soon.items() if only in name]
+    responses = {"companion --help, against Python that does nothing": (command.time_help, 0.5),
+                 "first caption, against Python that imports PyTorch": (command.time_first_caption, None)}  # fmt: skip
+    # First what a person waits for, with all threads.
+    rows = [response_row(name, run(), limit) for name, (run, limit) in responses.items() if only in name]
     if only in "photographs captioned from disk":
-        rows.append(photographs())
+        rows.append(photographs_row())
     torch.set_num_threads(1)
     limits = measure.machine()
     rows += [compare(goal, limits) for goal in GOALS if only in goal.name]
@@ -126,7 +130,7 @@ def measured(only: str) -> dict[str, Any]:
 
 
 def processor() -> str:
-    """Its name, if the system tells."""
+    """Return the name of the processor, as far as the system knows it."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         return next(line.split(": ", 1)[1] for line in lines if line.startswith("model name"))
@@ -135,7 +139,7 @@ def processor() -> str:
 
 
 def table(results: dict[str, Any]) -> str:
-    """The results as Markdown."""
+    """Return the results as Markdown."""
     machine = results["machine"]
     lines = [
         f"{machine['processor']}, {machine['cores']} cores, torch {machine['torch']}; matrix products at "
@@ -145,9 +149,9 @@ def table(results: dict[str, Any]) -> str:
         "| what | ours | partner | ratio | goal | same result | bound by | times the bound |",
         "|---|--:|--:|--:|--:|---|---|--:|",
     ]
-    for row in (Row(**found) for found in results["rows"]):
+    for row in (Row(**fields) for fields in results["rows"]):
         goal = row.goal + {True: "", False: " **missed**", None: ""}[row.reached]
-        cells = [row.name, shown(row.ours, row.unit), shown(row.partner, row.unit), f"{row.ratio:.2f}", goal]
+        cells = [row.name, with_unit(row.ours, row.unit), with_unit(row.partner, row.unit), f"{row.ratio:.2f}", goal]
         cells += ["yes" if row.same else f"no: {row.difference:.2g}", row.bound, f"{row.distance:.1f}"]
         lines.append(f"| {' | '.join(cells)} |")
     lines += ["", "| step of | against | | | time ~ | | memory ~ |", "|---|---|---|---|---|---|---|"]
@@ -160,21 +164,22 @@ def table(results: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def shown(value: float, unit: str) -> str:
-    """A number with its unit."""
+def with_unit(value: float, unit: str) -> str:
+    """Return a number with its unit."""
     return f"{1e3 * value:.1f} ms" if unit == "s" and value < 1 else f"{value:.2f} {unit}"
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(description="Measure, print the table, write it as JSON.")
-    options.add_argument("--out", type=Path, default=RESULTS, metavar="FILE", help="the JSON (default: %(default)s)")
-    options.add_argument("--only", default="", metavar="NAME", help="only the rows whose names hold NAME")
-    chosen = options.parse_args()
-    began = time.perf_counter()
-    results = measured(chosen.only)
+    """Measure what the command line asks for."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description="Measure, print and write the table.")
+    parser.add_argument("--out", type=Path, default=RESULTS, metavar="FILE", help="the JSON (default: %(default)s)")
+    parser.add_argument("--only", default="", metavar="NAME", help="only the rows whose names hold NAME")
+    options = parser.parse_args()
+    start = time.perf_counter()
+    results = measure_all(options.only)
     print(table(results))
-    chosen.out.write_text(json.dumps(results, indent=1) + "\n")
-    print(f"\n{time.perf_counter() - began:.0f} s; written to {chosen.out}")
+    options.out.write_text(json.dumps(results, indent=1) + "\n")
+    print(f"\n{time.perf_counter() - start:.0f} s; written to {options.out}")
 
 
 if __name__ == "__main__":

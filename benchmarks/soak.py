@@ -1,8 +1,9 @@
-"""Thousands of photographs, one in twenty damaged, go through `companion caption`; what became of them comes out.
+"""Caption thousands of photographs, one in twenty damaged, with one call of `companion caption`, and report.
 
-    python benchmarks/soak.py [--count 10000] [--beam 1] [--out soak.json]
+    python -m benchmarks.soak [--count 10000] [--beam 1] [--out soak.json]
 
-Every good one must be captioned, every bad one named, memory must stay flat, and nothing must be left behind.
+Every good photograph must be captioned and every bad one reported, memory must stay flat, and nothing must be left
+behind.
 """
 
 import argparse
@@ -16,89 +17,97 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import ExifTags, Image
 
-from companion import photos, scenes
+from companion import datasets, scenes
 
 BAD_EVERY = 20
 SIDE = 224
 # Bytes by which the memory may grow after the first quarter. Short runs grow by up to 100 MB while the allocator warms
-# up; of ten thousand photographs, a leak of 34 kB each is found.
+# up; in ten thousand photographs, a leak of 34 kB each is found.
 GROWTH = 250e6
 
 
-def saved(image: Image.Image, kind: str, **options) -> bytes:
+def encode(image: Image.Image, kind: str, **options: Any) -> bytes:
+    """Return the image as the bytes of a file."""
     file = io.BytesIO()
     image.save(file, kind, **options)
     return file.getvalue()
 
 
 def upside_down(image: Image.Image) -> bytes:
+    """Return a JPEG that is to be shown upside down, by its EXIF orientation."""
     exif = Image.Exif()
-    exif[photos.ORIENTATION] = 3
-    return saved(image, "JPEG", exif=exif)
+    exif[ExifTags.Base.Orientation] = 3
+    return encode(image, "JPEG", exif=exif)
 
 
-def deep(image: Image.Image) -> bytes:
-    return saved(Image.fromarray(np.asarray(image.convert("L"), dtype=np.uint16) * 257), "PNG")
+def sixteen_bit(image: Image.Image) -> bytes:
+    """Return a grey PNG with 16 bits a pixel."""
+    return encode(Image.fromarray(np.asarray(image.convert("L"), dtype=np.uint16) * 257), "PNG")
 
 
 def pixel_bomb(_: Image.Image) -> bytes:
-    """A JPEG of 256 pixels whose header says 12,000 x 10,000."""
-    data = saved(Image.new("L", (16, 16)), "JPEG")
+    """Return a JPEG of 256 pixels whose header says 12,000 x 10,000."""
+    data = encode(Image.new("L", (16, 16)), "JPEG")
     place = data.index(b"\xff\xc0") + 5
     return data[:place] + (10_000).to_bytes(2, "big") + (12_000).to_bytes(2, "big") + data[place + 4 :]
 
 
 GOOD: list[Callable[[Image.Image], bytes]] = [
-    *[lambda image: saved(image, "JPEG", quality=80)] * 10,
-    lambda image: saved(image, "PNG"),
-    lambda image: saved(image, "GIF"),
-    lambda image: saved(image.convert("CMYK"), "JPEG"),
-    lambda image: saved(image.convert("P"), "PNG"),
-    lambda image: saved(image.convert("RGBA"), "PNG"),
+    *[lambda image: encode(image, "JPEG", quality=80)] * 10,
+    lambda image: encode(image, "PNG"),
+    lambda image: encode(image, "GIF"),
+    lambda image: encode(image.convert("CMYK"), "JPEG"),
+    lambda image: encode(image.convert("P"), "PNG"),
+    lambda image: encode(image.convert("RGBA"), "PNG"),
     upside_down,
-    deep,
+    sixteen_bit,
 ]
 BAD: dict[str, Callable[[Image.Image], bytes]] = {
-    "truncated JPEG": lambda image: saved(image, "JPEG")[: 3 * len(saved(image, "JPEG")) // 4],
-    "truncated PNG": lambda image: saved(image, "PNG")[:-3000],
+    "truncated JPEG": lambda image: encode(image, "JPEG")[: 3 * len(encode(image, "JPEG")) // 4],
+    "truncated PNG": lambda image: encode(image, "PNG")[:-3000],
     "empty": lambda _: b"",
     "web page": lambda _: b"<!DOCTYPE html><html><body>404</body></html>",
     "text": lambda _: b"this is no picture\n" * 50,
     "pixel bomb": pixel_bomb,
-    "beginning lost": lambda image: saved(image, "JPEG")[100:],
+    "beginning lost": lambda image: encode(image, "JPEG")[100:],
 }
 BAD_KINDS = (*BAD, "folder", "link to nothing", "link to itself", "pipe", "missing")
 
 
 def sources() -> list[Image.Image]:
-    """Photographs that may be shown anywhere, and drawn scenes."""
-    drawn = [Image.fromarray(scene.image) for scene in scenes.make("train", 20)]
-    return [photos.original(photos.example(name)) for name in photos.EXAMPLES] + drawn
+    """Return the example photographs and some drawn scenes: pictures that may be shown anywhere."""
+    drawn = [Image.fromarray(scene.image) for scene in scenes.make_dataset("train", 20)]
+    return [datasets.load_original(datasets.example_image(name)) for name in datasets.EXAMPLE_IMAGES] + drawn
 
 
-def cropped(image: Image.Image, chance: random.Random) -> Image.Image:
-    """A part of the picture, another one each time."""
-    side = chance.uniform(0.5, 0.9) * min(image.size)
-    left, top = chance.uniform(0, image.width - side), chance.uniform(0, image.height - side)
+def crop(image: Image.Image, rng: random.Random) -> Image.Image:
+    """Return a random part of the image, at a size of `SIDE` pixels."""
+    side = rng.uniform(0.5, 0.9) * min(image.size)
+    left, top = rng.uniform(0, image.width - side), rng.uniform(0, image.height - side)
     return image.resize((SIDE, SIDE), Image.Resampling.BILINEAR, (left, top, left + side, top + side))
 
 
-def prepare(folder: Path, count: int, seed: int = 0) -> dict[str, str]:
-    """Fill the folder; the name of each file with its kind of damage, or "" for a good one."""
-    chance, images, kinds = random.Random(seed), sources(), {}
-    for i in range(count):
-        name = f"{i:05d}.jpg"
-        path, image = folder / name, cropped(chance.choice(images), chance)
-        if i % BAD_EVERY != BAD_EVERY // 2:
-            kinds[name] = ""
-            path.write_bytes(chance.choice(GOOD)(image))
-            continue
-        kinds[name] = kind = BAD_KINDS[i // BAD_EVERY % len(BAD_KINDS)]
-        if kind in BAD:
+def damage_of(count: int, bad_every: int = BAD_EVERY) -> dict[str, str]:
+    """Return the kind of damage of each file name, or "" for a good file."""
+    return {
+        f"{i:05d}.jpg": BAD_KINDS[i // bad_every % len(BAD_KINDS)] if i % bad_every == bad_every // 2 else ""
+        for i in range(count)
+    }
+
+
+def write_files(folder: Path, damage: dict[str, str], seed: int = 0) -> None:
+    """Write the files, good and damaged, into the folder."""
+    rng, images = random.Random(seed), sources()
+    for name, kind in damage.items():
+        path, image = folder / name, crop(rng.choice(images), rng)
+        if not kind:
+            path.write_bytes(rng.choice(GOOD)(image))
+        elif kind in BAD:
             path.write_bytes(BAD[kind](image))
         elif kind == "folder":
             path.mkdir()
@@ -106,40 +115,41 @@ def prepare(folder: Path, count: int, seed: int = 0) -> dict[str, str]:
             os.mkfifo(path)
         elif kind.startswith("link"):
             path.symlink_to("nothing" if kind == "link to nothing" else name)
-    return kinds
 
 
-def memory(pid: int) -> int:
-    """Bytes of a process in memory (Linux)."""
+def resident_bytes(pid: int) -> int:
+    """Return the bytes of a process in memory (Linux)."""
     pages = Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]
     return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
 
-def soak(count: int, beam: int = 1, seed: int = 0) -> dict:
-    """Prepare, caption all in one call of the command, and count."""
+def soak(count: int, beam: int = 1, seed: int = 0, *, bad_every: int = BAD_EVERY) -> dict[str, Any]:
+    """Write the files, caption all in one call of the command, and return the report."""
     with tempfile.TemporaryDirectory() as place:
         folder, home, temporary = (Path(place) / name for name in ("photographs", "home", "temporary"))
-        for made in (folder, home, temporary):
-            made.mkdir()
-        kinds = prepare(folder, count, seed)
+        for directory in (folder, home, temporary):
+            directory.mkdir()
+        damage = damage_of(count, bad_every)
+        write_files(folder, damage, seed)
         before = {path.name: path.lstat().st_mtime_ns for path in folder.iterdir()}
         own = {"HOME": str(home), "TMPDIR": str(temporary)}
-        command = [sys.executable, "-m", "companion.cli", "caption", "--beam", str(beam), *kinds]
+        command = [sys.executable, "-m", "companion.cli", "caption", "--beam", str(beam), *damage]
         out, err = Path(place) / "out", Path(place) / "err"
-        began, samples = time.perf_counter(), []
+        start, samples = time.perf_counter(), []
         with open(out, "wb") as output, open(err, "wb") as errors:
             running = subprocess.Popen(command, cwd=folder, env={**os.environ, **own}, stdout=output, stderr=errors)
             try:
                 while running.poll() is None:
-                    samples.append((out.stat().st_size, memory(running.pid)))
+                    samples.append((out.stat().st_size, resident_bytes(running.pid)))
                     time.sleep(0.2)
             finally:
                 running.kill()
                 running.wait()
-        seconds = time.perf_counter() - began
-        said = dict(line.split(": ", 1) for line in out.read_text(encoding="utf-8").splitlines())
-        named = dict(line.split(": ", 2)[1:] for line in err.read_text(encoding="utf-8").splitlines())
-        good, bad = ({name for name, kind in kinds.items() if bool(kind) == damaged} for damaged in (False, True))
+        seconds = time.perf_counter() - start
+        captions = dict(line.split(": ", 1) for line in out.read_text(encoding="utf-8").splitlines())
+        messages = [line.split(": ", 2)[1:] for line in err.read_text(encoding="utf-8").splitlines()]
+        reasons = dict(message for message in messages if len(message) == 2)  # the other lines report progress
+        good, bad = ({name for name, kind in damage.items() if bool(kind) == damaged} for damaged in (False, True))
         after = {path.name: path.lstat().st_mtime_ns for path in folder.iterdir()}
         left = [str(path) for kept in (home, temporary) for path in kept.rglob("*")]
         written = out.stat().st_size
@@ -147,12 +157,12 @@ def soak(count: int, beam: int = 1, seed: int = 0) -> dict:
         return {
             "images": count,
             "bad": len(bad),
-            "captioned": len(said),
-            "named": len(named),
-            "good without a caption": sorted(good - said.keys()),
-            "good that were named": sorted(good & named.keys()),
-            "bad with a caption": sorted(f"{name} ({kinds[name]})" for name in bad & said.keys()),
-            "bad that were not named": sorted(f"{name} ({kinds[name]})" for name in bad - named.keys()),
+            "captioned": len(captions),
+            "reported": len(reasons),
+            "good without a caption": sorted(good - captions.keys()),
+            "good that were reported": sorted(good & reasons.keys()),
+            "bad with a caption": sorted(f"{name} ({damage[name]})" for name in bad & captions.keys()),
+            "bad that were not reported": sorted(f"{name} ({damage[name]})" for name in bad - reasons.keys()),
             "left behind": left + sorted(before.keys() ^ after.keys()),
             "changed": sorted(name for name in before if before[name] != after.get(name)),
             "exit": running.returncode,
@@ -160,21 +170,24 @@ def soak(count: int, beam: int = 1, seed: int = 0) -> dict:
             "memory at most": max((used for _, used in samples), default=0),
             "memory at the end": next((used for _, used in reversed(samples) if used), 0),
             "seconds": round(seconds, 1),
-            "photographs a second": round(len(said) / seconds, 2),
-            "reasons": {kinds[name]: named[name] for name in sorted(named)},
+            "photographs a second": round(len(captions) / seconds, 2),
+            "reasons": {damage[name]: reasons[name] for name in sorted(reasons)},
         }
 
 
-def verdict(report: dict) -> list[str]:
-    """What went wrong: nothing, if all is well."""
+def failures(report: dict[str, Any]) -> list[str]:
+    """Return what went wrong: the non-empty lists of the report, a wrong exit status, growing memory."""
     wrong = [key for key, value in report.items() if isinstance(value, list) and value]
-    wrong += ["exit"] if report["exit"] != 1 else []  # 1: some could not be read, and were named
+    wrong += ["exit"] if report["exit"] != 1 else []  # 1: some could not be read, and were reported
     grown = report["memory at most"] - report["memory after a quarter"]
     return wrong + ([f"memory grew by {grown / 1e6:.0f} MB"] if grown > GROWTH else [])
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Caption very many photographs, one in twenty damaged.")
+    """Run the soak that the command line asks for, and return the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.soak", description="Caption very many photographs, one in twenty damaged."
+    )
     parser.add_argument("--count", type=int, default=10_000, help="photographs (default 10000)")
     parser.add_argument("--beam", type=int, default=1, help="width of the beam search (default 1: greedy)")
     parser.add_argument("--out", type=Path, help="write the report there as JSON")
@@ -184,8 +197,8 @@ def main() -> int:
     print(text)
     if options.out:
         options.out.write_text(text + "\n", encoding="utf-8")
-    wrong = verdict(report)
-    print("not well: " + "; ".join(wrong) if wrong else "all is well")
+    wrong = failures(report)
+    print("failed: " + "; ".join(wrong) if wrong else "passed")
     return int(bool(wrong))
 
 

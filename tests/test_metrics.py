@@ -1,4 +1,7 @@
-"""Metrics against their definitions worked out by hand, against two other implementations, and against laws."""
+"""Metrics against their definitions worked out by hand, against two other implementations, and against laws.
+
+The laws of every metric run over `metrics.METRICS`, so a new metric has to keep them too.
+"""
 
 import json
 import math
@@ -15,11 +18,19 @@ each_corpus = pytest.mark.parametrize("corpus", GOLDEN, ids=lambda corpus: corpu
 
 captions = st.lists(st.sampled_from(["a", "the", "dog", "cat", "sits", "runs", "on", "mat"]), max_size=9).map(" ".join)
 images = st.lists(st.tuples(captions, st.lists(captions, min_size=1, max_size=4)), min_size=1, max_size=6)
-quick = settings(max_examples=60, deadline=None)
+quick = settings(max_examples=40, deadline=None)
+quick_each = settings(max_examples=20, deadline=None)  # of a law that runs for every metric
+each_metric = pytest.mark.parametrize("name", metrics.METRICS)
 
 
 def texts(corpus):
     return corpus["candidates"], corpus["references"]
+
+
+def columns(corpus):
+    """Return pairs of a candidate and its references as a list of candidates and a list of lists of references."""
+    candidates, references = zip(*corpus, strict=True)
+    return list(candidates), list(references)
 
 
 # --- two other implementations ------------------------------------------------------------------------------------
@@ -45,7 +56,7 @@ def test_bleu_equals_pycocoevalcap_where_an_ngram_of_each_order_matches(corpus):
     counts = metrics.bleu_counts(*texts(corpus))
     pairs = list(zip(metrics.bleu(*texts(corpus)), corpus["pycocoevalcap"]["bleu"], strict=True))
     for count, theirs in zip(counts, corpus["pycocoevalcap"]["bleu_each"], strict=True):
-        pairs += zip(metrics.bleu_of([count]), theirs, strict=True)
+        pairs += zip(metrics.bleu_from_counts([count]), theirs, strict=True)
     assert all(ours == pytest.approx(theirs, abs=1e-6) for ours, theirs in pairs if ours > 0)
     assert all(theirs < 0.04 for ours, theirs in pairs if ours == 0)
 
@@ -132,14 +143,90 @@ def test_the_longest_common_subsequence_keeps_the_order():
     assert metrics.common_length("", "a") == 0
 
 
-# --- laws ---------------------------------------------------------------------------------------------------------
+# --- laws of every metric -----------------------------------------------------------------------------------------
 
 
-def test_a_caption_equal_to_a_reference_scores_one():
+def test_score_has_the_scores_of_every_metric_and_no_two_have_the_same_name():
+    candidates, references = ["a dog runs", "two men"], [["a dog runs fast"], ["two men in a boat", "men"]]
+    each = [metric(candidates, references) for metric in metrics.METRICS.values()]
+    scores = metrics.score(candidates, references)
+    assert list(scores)[:6] == ["bleu1", "bleu2", "bleu3", "bleu4", "rouge_l", "cider_d"]
+    assert list(scores.items()) == [item for by_name in each for item in by_name.items()]
+
+
+@each_metric
+@given(images)
+@quick_each
+def test_scores_lie_between_0_and_the_maximum(name, corpus):
+    metric = metrics.METRICS[name]
+    scores = metric(*columns(corpus))
+    assert all(0 <= value <= metric.maximum + 1e-9 for value in scores.values()), scores
+
+
+@each_metric
+def test_repeating_the_references_scores_the_maximum(name):
+    """Two images, because CIDEr-D of a single one is 0, of four words or more, because shorter ones have no 4-grams."""
+    metric, candidates = metrics.METRICS[name], ["a dog runs on the beach", "two men in a boat"]
+    for repeats in (1, 3):
+        scores = metric(candidates, [[candidate] * repeats for candidate in candidates])
+        assert list(scores.values()) == pytest.approx([metric.maximum] * len(scores))
+
+
+@each_metric
+def test_captions_without_words_score_zero(name):
+    scores = metrics.METRICS[name](["", "..."], [["a dog", "dogs"], ["two cats"]])
+    assert set(scores.values()) == {0}
+
+
+@each_metric
+@given(images, st.randoms(use_true_random=False))
+@quick_each
+def test_the_order_of_images_and_of_references_changes_nothing(name, corpus, random):
+    metric = metrics.METRICS[name]
+    shuffled = [(candidate, random.sample(references, len(references))) for candidate, references in corpus]
+    random.shuffle(shuffled)
+    assert metric(*columns(shuffled)) == pytest.approx(metric(*columns(corpus)), abs=1e-12)
+
+
+@each_metric
+def test_capitals_and_punctuation_change_nothing(name):
+    metric = metrics.METRICS[name]
+    plain, odd = ["a dog 's ball", "a t-shirt"], ["A dog’s ball!", '"A T-shirt" .']
+    references = [["a dog 's red ball"], ["the t-shirt"]]
+    assert metric(plain, references) == metric(odd, references)
+
+
+@each_metric
+@given(images)
+@quick_each
+def test_references_counted_in_advance_give_the_same_scores(name, corpus):
+    metric, (candidates, references) = metrics.METRICS[name], columns(corpus)
+    assert metric(candidates, metrics.References(references)) == metric(candidates, references)
+
+
+MISMATCHES = [
+    (["a", "b"], [["a"]], "2 candidates but 1 lists of references"),
+    (["a", "b"], [["a"], []], r"references\[1\] is empty"),
+    (["a", "b"], [["a"], "a cat"], r"references\[1\] is the string 'a cat'"),
+    ("a", [["a"]], "candidates is the string 'a'"),
+    ([], [], "no candidates"),
+]
+
+
+@each_metric
+@pytest.mark.parametrize(("candidates", "references", "message"), MISMATCHES)
+def test_candidates_and_references_that_do_not_fit_together_are_refused(name, candidates, references, message):
+    with pytest.raises(ValueError, match=message):
+        metrics.METRICS[name](candidates, references)
+
+
+# --- laws of BLEU, ROUGE-L and CIDEr-D ------------------------------------------------------------------------------
+
+
+def test_a_caption_equal_to_one_of_its_references_has_full_bleu_and_rouge_l():
     candidates = ["a dog runs on the beach", "two men in a boat"]
     references = [["a cat", candidates[0]], [candidates[1], "two people on a lake in a boat"]]
     scores = metrics.score(candidates, references)
-    assert list(scores) == ["bleu1", "bleu2", "bleu3", "bleu4", "rouge_l", "cider_d"]
     assert [scores[f"bleu{n}"] for n in metrics.ORDERS] == [1, 1, 1, 1]
     assert scores["rouge_l"] == 1
 
@@ -154,48 +241,31 @@ def test_cider_d_of_a_single_image_is_zero_even_on_an_exact_match():
     assert metrics.cider_d(["a dog runs on the beach"], [["a dog runs on the beach"]]) == 0
 
 
-def test_capitals_and_punctuation_change_nothing():
-    plain, odd = ["a dog 's ball", "a t-shirt"], ["A dog’s ball!", '"A T-shirt" .']
-    references = [["a dog 's red ball"], ["the t-shirt"]]
-    assert metrics.score(plain, references) == metrics.score(odd, references)
-
-
 @given(images)
 @quick
-def test_scores_stay_within_their_scale(corpus):
-    candidates, references = map(list, zip(*corpus, strict=True))
-    scores = metrics.score(candidates, references)
-    tens = [scores.pop("cider_d"), *metrics.cider_d_each(candidates, references)]
-    assert all(0 <= value <= 1 for value in [*scores.values(), *metrics.rouge_l_each(candidates, references)])
-    assert all(0 <= value <= 10 + 1e-9 for value in tens)
-
-
-@given(images, st.randoms(use_true_random=False))
-@quick
-def test_the_order_of_images_and_of_references_changes_nothing(corpus, random):
-    mixed = [(candidate, random.sample(references, len(references))) for candidate, references in corpus]
-    random.shuffle(mixed)
-    before, after = (metrics.score(*map(list, zip(*pairs, strict=True))) for pairs in (corpus, mixed))
-    assert after == pytest.approx(before, abs=1e-12)
+def test_the_scores_of_single_images_stay_within_their_scale(corpus):
+    candidates, references = columns(corpus)
+    assert all(0 <= value <= 1 for value in metrics.rouge_l_each(candidates, references))
+    assert all(0 <= value <= 10 + 1e-9 for value in metrics.cider_d_each(candidates, references))
 
 
 @given(images, captions)
 @quick
 def test_one_more_reference_never_lowers_a_clipped_precision_or_rouge_l(corpus, caption):
-    candidates, references = map(list, zip(*corpus, strict=True))
+    candidates, references = columns(corpus)
     more = [[*texts, caption] for texts in references]
-    counts = (metrics.bleu_counts(candidates, answers) for answers in (references, more))
+    counts = (metrics.bleu_counts(candidates, each) for each in (references, more))
     for before, after in zip(*counts, strict=True):
         assert all(b <= a for b, a in zip(before.matches, after.matches, strict=True))
         assert before.totals == after.totals
-    rouges = (metrics.rouge_l_each(candidates, answers) for answers in (references, more))
+    rouges = (metrics.rouge_l_each(candidates, each) for each in (references, more))
     assert all(before <= after + 1e-12 for before, after in zip(*rouges, strict=True))
 
 
 @given(images)
 @quick
 def test_bleu_is_that_of_the_summed_counts(corpus):
-    candidates, references = map(list, zip(*corpus, strict=True))
+    candidates, references = columns(corpus)
     counts = metrics.bleu_counts(candidates, references)
     summed = metrics.BleuCounts(
         tuple(map(sum, zip(*(count.matches for count in counts), strict=True))),
@@ -203,13 +273,13 @@ def test_bleu_is_that_of_the_summed_counts(corpus):
         sum(count.length for count in counts),
         sum(count.closest for count in counts),
     )
-    assert metrics.bleu_of([summed]) == metrics.bleu(candidates, references)
+    assert metrics.bleu_from_counts([summed]) == metrics.bleu(candidates, references)
 
 
 @given(images, st.data())
 @quick
 def test_a_batch_taken_from_a_corpus_scores_as_it_does_within_the_corpus(corpus, data):
-    candidates, references = map(list, zip(*corpus, strict=True))
+    candidates, references = columns(corpus)
     counted = metrics.References(references)
     batch = data.draw(st.lists(st.integers(0, len(corpus) - 1), min_size=1, max_size=5))
     part, chosen = counted.take(batch), [candidates[i] for i in batch]
@@ -220,21 +290,9 @@ def test_a_batch_taken_from_a_corpus_scores_as_it_does_within_the_corpus(corpus,
     assert metrics.rouge_l(chosen, part) == metrics.rouge_l(chosen, [references[i] for i in batch])
 
 
-# --- what a person can get wrong ----------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("metric", [metrics.bleu, metrics.rouge_l, metrics.cider_d, metrics.score])
-@pytest.mark.parametrize(
-    ("candidates", "references", "message"),
-    [
-        (["a", "b"], [["a"]], "2 candidates but 1 lists of references"),
-        (["a", "b"], [["a"], []], r"references\[1\] is empty"),
-        (["a", "b"], [["a"], "a cat"], r"references\[1\] is the string 'a cat'"),
-        ("a", [["a"]], "candidates is the string 'a'"),
-        ([], [], "no candidates"),
-    ],
-)
-def test_what_does_not_fit_together_is_refused(metric, candidates, references, message):
+@pytest.mark.parametrize(("candidates", "references", "message"), MISMATCHES)
+def test_the_functions_by_name_refuse_the_same(metric, candidates, references, message):
     with pytest.raises(ValueError, match=message):
         metric(candidates, references)
 

@@ -1,4 +1,4 @@
-"""With every socket refused the whole command line works, and says the same whenever the seed is the same."""
+"""With every socket refused the whole command line works, and its output is the same whenever the seed is."""
 
 import json
 import re
@@ -7,9 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from faults import environment, run_of
 
-from companion import photos
+from companion import datasets
+from tests.albums import write_album_zip
+from tests.processes import environment, program_code
 
 COMMANDS = [
     ["info"],
@@ -24,26 +25,27 @@ COMMANDS = [
 
 @pytest.fixture(scope="module")
 def twice(tmp_path_factory) -> list[tuple[str, Path]]:
-    """What two processes printed, each with its own order of sets, and the folders that they worked in."""
-    from test_faults import small_set
-
-    runs = []
-    for seed in ("1", "2"):
+    """What two processes print, each with its own order of sets, and the folders that they work in."""
+    started = []
+    for seed in ("1", "2"):  # at the same time
         folder = tmp_path_factory.mktemp("run")
-        small_set(folder / "set.zip")
-        photograph = str(photos.example("chelsea"))
+        write_album_zip(folder / "set.zip")
+        photograph = str(datasets.example_image("chelsea"))
         commands = [[photograph if word == "PHOTO" else word for word in line] for line in COMMANDS]
-        done = subprocess.run(
-            [sys.executable, "-c", run_of("without_network", json.dumps(commands))],
+        process = subprocess.Popen(
+            [sys.executable, "-c", program_code("without_network", json.dumps(commands))],
             cwd=folder,
             env=environment(PYTHONHASHSEED=seed),
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
-            timeout=600,
-            check=False,
         )
-        assert done.returncode == 0, done.stderr[-2000:]
-        runs.append((done.stdout, folder))
+        started.append((process, folder))
+    runs = []
+    for process, folder in started:
+        out, err = process.communicate(timeout=600)
+        assert process.returncode == 0, err[-2000:]
+        runs.append((out, folder))
     return runs
 
 
@@ -54,7 +56,7 @@ def test_no_command_opens_a_socket(twice):
 
 
 def test_the_same_seed_gives_the_same_curve_and_the_same_captions(twice):
-    """In two processes: losses, scores, captions, log-probabilities and maps, to the last digit."""
+    """In two processes: losses, scores, captions, log-probabilities and attention maps, to the last digit."""
     (one, first), (other, second) = twice
     logs = [(folder / "run" / "log.jsonl").read_text(encoding="utf-8") for folder in (first, second)]
     curves = [[json.loads(line) for line in log.splitlines()] for log in logs]
@@ -63,7 +65,7 @@ def test_the_same_seed_gives_the_same_curve_and_the_same_captions(twice):
         for record in curve:
             del record["seconds"]
     assert curves[0] == curves[1]
-    one, other = (re.sub(r"seconds [0-9.]+", "", said) for said in (one, other))
+    one, other = (re.sub(r"seconds [0-9.]+", "", output) for output in (one, other))
     assert one == other
     assert one.count('"log_probability"') == 2
     weights = [(folder / "run" / "weights.safetensors").read_bytes() for folder in (first, second)]

@@ -1,4 +1,4 @@
-"""Figures show the numbers they are given, in plain text, and leave showing and saving to whoever asked for them."""
+"""Figures show the numbers that they are given, in plain text, and are neither shown nor saved by the function."""
 
 import io
 
@@ -15,7 +15,7 @@ from companion import plots
 
 ROWS, COLS = 12, 20
 PICTURE = np.random.default_rng(0).integers(0, 256, (ROWS, COLS, 3), dtype=np.uint8)
-ODD = "$x$ <b>_y_</b> \\frac"  # what other programs might take for markup
+ODD = "$x$ <b>_y_</b> \\frac"  # what other programs might interpret as markup
 WORDS = ("a", ODD, "dog")
 MAPS = np.random.default_rng(1).random((3, 3, 5))
 LOG = [{"epoch": 1, "loss": 3.0, "truth": 0.2, "bleu4": 0.1}, {"epoch": 2, "loss": 2.0, "truth": 0.6, "bleu4": 0.3}]
@@ -23,12 +23,17 @@ LOG = [{"epoch": 1, "loss": 3.0, "truth": 0.2, "bleu4": 0.1}, {"epoch": 2, "loss
 FIGURES = {
     "picture": lambda ax=None: plots.picture(PICTURE, "title", ax=ax),
     "matrix": lambda ax=None: plots.matrix([[0.1, 0.9, 0.0]], ["row"], ["a", "b", "c"], ax=ax),
-    "learning": lambda ax=None: plots.learning(LOG, ax=ax),
+    "learning curves": lambda ax=None: plots.learning_curves(LOG, ax=ax),
+    "curves": lambda ax=None: plots.curves([1, 4, 16], {"a": [1, 2, 3]}, {ODD: [1, 1, 2]}, doublings=True, ax=ax),
+    "plane": lambda ax=None: plots.plane([1.0, 0.5], [[1, 0], [0, 1]], [0.25, 0.75], ax=ax),
+    "flowchart": lambda ax=None: plots.flowchart({"a": (0, 0, ODD), "b": (1, 0, "")}, ["a > b"], ax=ax),
 }
 MANY = {
-    "pictures": lambda: plots.pictures([PICTURE] * 3, WORDS),
-    "filmstrip": lambda: plots.filmstrip(PICTURE, WORDS, MAPS),
-    "filmstrips": lambda: plots.filmstrips([(PICTURE, WORDS, MAPS)] * 2),
+    "pictures": lambda ax=None: plots.pictures([PICTURE] * 3, WORDS, ax=ax),
+    "filmstrip": lambda ax=None: plots.filmstrip(PICTURE, WORDS, MAPS, ax=ax),
+    "filmstrips": lambda ax=None: plots.filmstrips([(PICTURE, WORDS, MAPS)] * 2, ax=ax),
+    "graded filmstrip": lambda ax=None: plots.graded_filmstrip(PICTURE, WORDS, MAPS, masks=[None] * 3, ax=ax),
+    "gallery": lambda ax=None: plots.gallery([PICTURE] * 4, ["a dog", *WORDS], ax=ax),
 }
 
 
@@ -38,8 +43,8 @@ def no_figure_is_left():
     plt.close("all")
 
 
-def shown(axes):
-    """The axes that hold a picture."""
+def with_pictures(axes):
+    """Return the axes that hold a picture."""
     return [ax for ax in np.asarray(axes).flat if ax.images]
 
 
@@ -58,12 +63,30 @@ def test_a_figure_function_returns_axes_of_one_new_figure_and_neither_shows_nor_
 
 
 @pytest.mark.parametrize("draw", FIGURES.values(), ids=FIGURES)
-def test_a_figure_function_draws_where_it_is_told(draw):
+def test_a_figure_function_draws_on_the_axes_that_it_is_given(draw):
     figure, (left, right) = plt.subplots(1, 2)
     assert draw(right) is right
     assert plt.get_fignums() == [figure.number]
     assert right.has_data()
     assert not left.has_data()
+
+
+@pytest.mark.parametrize("draw", MANY.values(), ids=MANY)
+def test_a_figure_of_several_panels_stays_within_the_axes_that_it_is_given(draw):
+    figure, (left, right) = plt.subplots(1, 2, figsize=(8, 3))
+    panels = with_pictures(draw(right))
+    assert plt.get_fignums() == [figure.number]
+    assert (figure.get_size_inches() == (8, 3)).all()
+    figure.canvas.draw()
+    assert len(panels) >= 3
+    assert all(panel.get_position().x0 > left.get_position().x1 for panel in panels)
+    assert not right.axison
+
+
+def test_several_panels_do_not_fit_axes_outside_a_grid():
+    ax = plt.figure().add_axes((0.1, 0.1, 0.5, 0.5))
+    with pytest.raises(ValueError, match=r"make it with plt\.subplots"):
+        plots.pictures([PICTURE], ax=ax)
 
 
 # --- pictures -----------------------------------------------------------------------------------------------------
@@ -74,13 +97,13 @@ def test_a_figure_function_draws_where_it_is_told(draw):
     [PICTURE, torch.from_numpy(PICTURE).permute(2, 0, 1), PICTURE.transpose(2, 0, 1), Image.fromarray(PICTURE)],
     ids=["array", "tensor", "channels first", "PIL"],
 )
-def test_a_picture_is_the_same_however_it_comes(image):
+def test_a_picture_is_the_same_from_every_type_of_image(image):
     assert np.array_equal(plots.picture_array(image), PICTURE)
     assert np.array_equal(plots.picture(image).images[0].get_array(), PICTURE)
 
 
 @pytest.mark.parametrize(
-    "draw", [plots.picture, lambda x: plots.lit(x, MAPS[0]), lambda x: plots.filmstrip(x, WORDS, MAPS)]
+    "draw", [plots.picture, lambda x: plots.spotlight(x, MAPS[0]), lambda x: plots.filmstrip(x, WORDS, MAPS)]
 )
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64])
 def test_a_picture_that_is_not_bytes_is_refused_in_one_line(draw, dtype):
@@ -89,10 +112,10 @@ def test_a_picture_that_is_not_bytes_is_refused_in_one_line(draw, dtype):
     assert len(str(caught.value).splitlines()) == 1
 
 
-def test_pictures_lie_in_rows_and_spare_axes_stay_empty():
+def test_pictures_fill_rows_and_spare_axes_stay_empty():
     axes = plots.pictures([PICTURE] * 5, list("abcde"), columns=3)
     assert [ax.get_title() for ax in axes] == list("abcde")
-    assert len(shown(axes)) == 5
+    assert len(with_pictures(axes)) == 5
     where = [(ax.get_subplotspec().rowspan.start, ax.get_subplotspec().colspan.start) for ax in axes]
     assert where == [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1)]
     assert not any(ax.axison for ax in axes[0].figure.axes)
@@ -104,49 +127,49 @@ def test_titles_that_do_not_fit_the_pictures_are_refused():
     assert plt.get_fignums() == []
 
 
-# --- where the model looked ---------------------------------------------------------------------------------------
+# --- attention on pictures ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("weights", [torch.tensor, np.array], ids=["tensor", "array"])
-def test_a_lit_picture_is_bright_at_the_peak_and_dark_elsewhere(weights):
+def test_a_spotlight_is_bright_at_the_peak_and_dark_elsewhere(weights):
     white = np.full((60, 100, 3), 255, dtype=np.uint8)
     peak = np.zeros((3, 5))
     peak[0, 4] = 0.01  # however small: the largest weight gives full light
-    light = plots.lit(white, weights(peak))
+    light = plots.spotlight(white, weights(peak))
     assert light.dtype == np.uint8
     assert light.shape == white.shape
     assert (light[:10, -10:] > 240).all()  # top right
-    for elsewhere in (light[30:], light[:, :60]):
-        assert np.abs(elsewhere - 0.2 * 255).max() <= 1
+    for far in (light[30:], light[:, :60]):
+        assert np.abs(far - 0.2 * 255).max() <= 1
 
 
-def test_a_lit_picture_is_its_own_colours_times_the_light():
-    flat = plots.lit(PICTURE, np.ones((3, 5)))
-    assert np.abs(flat.astype(int) - PICTURE).max() <= 1
-    dark = plots.lit(PICTURE, np.zeros((3, 5)), dark=0.5)
+def test_a_spotlight_multiplies_the_colours_of_the_picture():
+    uniform = plots.spotlight(PICTURE, np.ones((3, 5)))
+    assert np.abs(uniform.astype(int) - PICTURE).max() <= 1
+    dark = plots.spotlight(PICTURE, np.zeros((3, 5)), dark=0.5)
     assert np.array_equal(dark, (PICTURE * 0.5).astype(np.uint8))
 
 
-def test_lighting_a_picture_changes_neither_the_picture_nor_the_weights():
+def test_a_spotlight_changes_neither_the_picture_nor_the_weights():
     picture, weights = PICTURE.copy(), MAPS[0].copy()
-    plots.lit(picture, weights)
+    plots.spotlight(picture, weights)
     assert np.array_equal(picture, PICTURE)
     assert np.array_equal(weights, MAPS[0])
 
 
 @pytest.mark.parametrize("columns", [2, 3, 4, 6])
-def test_a_filmstrip_has_the_picture_as_it_is_and_then_one_lit_frame_a_word(columns):
-    axes = plots.filmstrip(PICTURE, WORDS, torch.from_numpy(MAPS), columns)
-    frames = shown(axes)
+def test_a_filmstrip_has_the_picture_as_it_is_and_then_one_frame_for_each_word(columns):
+    axes = plots.filmstrip(PICTURE, WORDS, torch.from_numpy(MAPS), columns=columns)
+    frames = with_pictures(axes)
     assert axes.shape == (-(-4 // columns), columns)
     assert [ax.get_title() for ax in frames] == ["", *WORDS]
     assert np.array_equal(frames[0].images[0].get_array(), PICTURE)
     for ax, weights in zip(frames[1:], MAPS, strict=True):
-        assert np.array_equal(ax.images[0].get_array(), plots.lit(PICTURE, weights))
+        assert np.array_equal(ax.images[0].get_array(), plots.spotlight(PICTURE, weights))
     assert not any(ax.axison for ax in axes.flat)
 
 
-def test_filmstrips_begin_each_on_a_row_of_its_own():
+def test_each_filmstrip_begins_a_new_row():
     dark = PICTURE // 2
     axes = plots.filmstrips([(PICTURE, WORDS, MAPS), (dark, ["one"], MAPS[:1])], columns=3)
     assert axes.shape == (3, 3)
@@ -155,7 +178,7 @@ def test_filmstrips_begin_each_on_a_row_of_its_own():
 
 
 def test_a_filmstrip_of_a_caption_without_words_is_the_picture():
-    assert len(shown(plots.filmstrip(PICTURE, [], np.zeros((0, 3, 5))))) == 1
+    assert len(with_pictures(plots.filmstrip(PICTURE, [], np.zeros((0, 3, 5))))) == 1
 
 
 def test_words_without_maps_are_refused():
@@ -163,7 +186,7 @@ def test_words_without_maps_are_refused():
         plots.filmstrip(PICTURE, WORDS, MAPS[:2])
 
 
-# --- text is text -------------------------------------------------------------------------------------------------
+# --- plain text ---------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -204,27 +227,27 @@ def test_a_number_is_written_light_on_dark_and_dark_on_light():
 
 
 def test_a_learning_curve_shows_the_loss_and_beside_it_the_scores_of_the_log():
-    ax = plots.learning(LOG)
+    ax = plots.learning_curves(LOG)
     assert [line.get_ydata().tolist() for line in ax.lines] == [[3.0, 2.0]]
-    (other,) = (a for a in ax.figure.axes if a is not ax)
-    scores = {line.get_label(): line.get_ydata().tolist() for line in other.lines}
+    (score_axes,) = (a for a in ax.figure.axes if a is not ax)
+    scores = {line.get_label(): line.get_ydata().tolist() for line in score_axes.lines}
     assert scores == {"truth": [0.2, 0.6], "bleu4": [0.1, 0.3]}
-    assert [line.get_xdata().tolist() for line in (*ax.lines, *other.lines)] == [[1, 2]] * 3
+    assert [line.get_xdata().tolist() for line in (*ax.lines, *score_axes.lines)] == [[1, 2]] * 3
 
 
 @pytest.mark.filterwarnings("error")
 def test_a_log_without_scores_shows_its_loss_and_warns_of_nothing():
-    assert len(plots.learning([{"epoch": 1, "loss": 2.0}]).lines) == 1
-    assert len(plots.learning([]).lines) == 1
+    assert len(plots.learning_curves([{"epoch": 1, "loss": 2.0}]).lines) == 1
+    assert len(plots.learning_curves([]).lines) == 1
 
 
 # --- png ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("draw", [FIGURES["matrix"], MANY["filmstrip"]], ids=["axes", "an array of axes"])
-def test_a_png_is_a_picture_on_an_opaque_ground_and_its_figure_is_closed(draw):
+def test_a_png_has_an_opaque_background_and_its_figure_is_closed(draw):
     other = plt.figure()
-    image = Image.open(io.BytesIO(plots.png(draw(), ground="#102030")))
+    image = Image.open(io.BytesIO(plots.png(draw(), background="#102030")))
     assert image.format == "PNG"
     assert image.convert("RGBA").getpixel((0, 0)) == (0x10, 0x20, 0x30, 255)
     assert plt.get_fignums() == [other.number]

@@ -1,4 +1,4 @@
-"""Shards give back what was put into them, in the batches that the folder gives, and run nothing that they hold."""
+"""Shards hold the examples that were written, batches do not depend on processes, and nothing in a shard is run."""
 
 import gzip
 import io
@@ -11,37 +11,39 @@ import pytest
 import torch
 from PIL import Image
 
-from companion import batches, datasets, distribution, shards
+from companion import datasets
+from companion.datasets import shards
+from companion.training import distributed
 
-SAID = "a dog runs", "ein Hund läuft 犬"
+CAPTIONS = "a dog runs", "ein Hund läuft 犬"
 
 
 @pytest.fixture(scope="module")
 def album(tmp_path_factory):
     """Eleven photographs of many sizes in a folder, as a data set."""
     folder = tmp_path_factory.mktemp("album")
-    chance, lines = np.random.default_rng(0), ["image,caption"]
+    rng, lines = np.random.default_rng(0), ["image,caption"]
     for i in range(11):
-        pixels = chance.integers(0, 256, (4 + i, 6, 3), dtype=np.uint8)
+        pixels = rng.integers(0, 256, (4 + i, 6, 3), dtype=np.uint8)
         name = f"{i}.{'jpg' if i % 2 else 'png'}"
         Image.fromarray(pixels).resize((60 + 20 * i, 50)).save(folder / name)
-        lines += [f"{name},{line} {i}" for line in SAID[: 1 + i % 2]]
+        lines += [f"{name},{line} {i}" for line in CAPTIONS[: 1 + i % 2]]
     (folder / "captions.csv").write_text("\n".join(lines), encoding="utf-8")
     return datasets.read(folder).splits["train"]
 
 
 @pytest.fixture(scope="module")
-def written(album, tmp_path_factory):
-    """The album in shards of four."""
+def sharded(album, tmp_path_factory):
+    """A folder with the album in shards of four."""
     folder = tmp_path_factory.mktemp("shards")
-    assert shards.write(album, folder, "train", each=4) == 3
+    assert shards.write(album, folder, "train", images_per_shard=4) == 3
     return folder
 
 
 @pytest.fixture
-def copy(written, tmp_path):
+def copy(sharded, tmp_path):
     """The shards, to be damaged."""
-    for file in written.iterdir():
+    for file in sharded.iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())
     return tmp_path
 
@@ -50,82 +52,82 @@ def seeded(seed):
     return torch.Generator().manual_seed(seed)
 
 
-def names(found):
-    return [[example.name for example in batch] for batch in found]
+def names(batches):
+    return [[example.name for example in batch] for batch in batches]
 
 
 @pytest.mark.parametrize("generator", [None, 0, 1])
-def test_shards_and_folder_give_the_same_batches(album, written, generator):
-    """Every example once; of each batch the pixels and the captions are, to the last bit, those of the folder."""
-    own = {example.name: example for example in album}
-    seen = []
-    for batch in shards.batches(written, "train", 3, None if generator is None else seeded(generator)):
-        same = [own[example.name] for example in batch]
-        assert torch.equal(batches.pictures(batch), batches.pictures(same))
+def test_shards_hold_every_example_once_with_the_pixels_and_captions_of_the_folder(album, sharded, generator):
+    """To the last bit."""
+    originals = {example.name: example for example in album}
+    read = []
+    for batch in shards.batches(sharded, "train", 3, generator=None if generator is None else seeded(generator)):
+        same = [originals[example.name] for example in batch]
+        assert torch.equal(datasets.load_images(batch), datasets.load_images(same))
         assert [example.captions for example in batch] == [example.captions for example in same]
-        seen += batch
-    assert sorted(example.name for example in seen) == sorted(own)
+        read += batch
+    assert sorted(example.name for example in read) == sorted(originals)
 
 
-def test_batches_are_of_the_size_asked_for_across_shards(written):
-    assert [len(batch) for batch in shards.batches(written, "train", 3)] == [3, 3, 3, 2]
-    assert [len(batch) for batch in shards.batches(written, "train", 20)] == [11]
+def test_batches_are_of_the_size_asked_for_across_shards(sharded):
+    assert [len(batch) for batch in shards.batches(sharded, "train", 3)] == [3, 3, 3, 2]
+    assert [len(batch) for batch in shards.batches(sharded, "train", 20)] == [11]
 
 
-def test_the_generator_alone_decides_the_order(written):
-    one, again, other = (names(shards.batches(written, "train", 3, seeded(seed))) for seed in (0, 0, 1))
+def test_the_generator_alone_decides_the_order(sharded):
+    one, again, other = (names(shards.batches(sharded, "train", 3, generator=seeded(seed))) for seed in (0, 0, 1))
     assert one == again != other
-    assert one != names(shards.batches(written, "train", 3))
+    assert one != names(shards.batches(sharded, "train", 3))
 
 
 @pytest.mark.parametrize("generator", [None, 0])
 @pytest.mark.parametrize("processes", [2, 3])
-def test_the_shares_of_several_processes_make_up_the_batches_of_one(written, processes, generator, monkeypatch):
+def test_the_slices_of_several_processes_make_up_the_batches_of_one(sharded, processes, generator, monkeypatch):
     def read():
         order = None if generator is None else seeded(generator)
-        return names(shards.batches(written, "train", 3, order, distribution.share))
+        return names(shards.batches(sharded, "train", 3, generator=order, rank_slice=distributed.rank_slice))
 
     whole = read()
-    monkeypatch.setattr(distribution, "processes", lambda: processes)
+    monkeypatch.setattr(distributed, "world_size", lambda: processes)
     parts = []
     for rank in range(processes):
-        monkeypatch.setattr(distribution, "rank", lambda rank=rank: rank)
+        monkeypatch.setattr(distributed, "rank", lambda rank=rank: rank)
         parts.append(read())
-    for batch, *several in zip(whole, *parts, strict=True):
+    for batch, *slices in zip(whole, *parts, strict=True):
         if len(batch) < processes:
-            assert several == [batch] * processes
+            assert slices == [batch] * processes
         else:
-            assert sorted(name for part in several for name in part) == sorted(batch)
+            assert sorted(name for part in slices for name in part) == sorted(batch)
 
 
-def test_pictures_of_another_size_are_kept_as_they_are(tmp_path):
+def test_images_of_another_size_are_kept_as_they_are(tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8)
     shards.write([datasets.Example("scene", pixels, ("a star",))], tmp_path, "test")
-    ((example,),) = shards.batches(tmp_path, "test", 5, side=8)
+    ((example,),) = shards.batches(tmp_path, "test", 5, image_size=8)
     assert np.array_equal(example.image, pixels)
 
 
-def test_writing_again_is_refused_and_the_same_seed_writes_the_same_bytes(album, written, tmp_path):
+def test_writing_again_is_refused_and_the_same_seed_writes_the_same_bytes(album, sharded, tmp_path):
     with pytest.raises(ValueError, match=r"train\.json: is there already"):
-        shards.write(album, written, "train")
-    shards.write(album, tmp_path, "train", each=4)
-    for file in written.iterdir():
+        shards.write(album, sharded, "train")
+    shards.write(album, tmp_path, "train", images_per_shard=4)
+    for file in sharded.iterdir():
         assert file.read_bytes() == (tmp_path / file.name).read_bytes()
 
 
-def test_a_picture_that_cannot_be_read_leaves_no_index(album, tmp_path):
+def test_an_image_that_cannot_be_read_leaves_no_index(album, tmp_path):
     (tmp_path / "bad.jpg").write_text("<html>")
-    bad = datasets.Example("bad.jpg", tmp_path / "bad.jpg", SAID)
+    bad = datasets.Example("bad.jpg", tmp_path / "bad.jpg", CAPTIONS)
     with pytest.raises(ValueError, match=r"bad\.jpg: it is a web page"):
-        shards.write([*album, bad], tmp_path / "out", "train", each=4)
+        shards.write([*album, bad], tmp_path / "out", "train", images_per_shard=4)
     assert not (tmp_path / "out" / "train.json").exists()
 
 
-# -- shards of somebody else ------------------------------------------------------------------------------------------
+# -- shards from strangers --------------------------------------------------------------------------------------------
 
 
 def rewrite(path, change):
-    """The shard with the members that `change` gives for each name and its bytes."""
+    """Replace each member of the shard by the members that `change` returns for its name and its bytes."""
     with tarfile.open(path) as old:
         members = [(member.name, old.extractfile(member).read()) for member in old]
     with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as new:
@@ -135,7 +137,7 @@ def rewrite(path, change):
             new.addfile(member, io.BytesIO(data))
 
 
-def replaced(ending, data):
+def with_content(ending, data):
     return lambda path: rewrite(path, lambda name, old: [(name, data if name.endswith(ending) else old)])
 
 
@@ -151,14 +153,14 @@ DAMAGE = {
     "cut short": lambda path: path.write_bytes(path.read_bytes()[:-12_000]),
     "compressed": lambda path: path.write_bytes(gzip.compress(path.read_bytes())),
     "a web page": lambda path: path.write_text("<html>" * 200),
-    "no PNG": replaced(".png", b"GIF89a"),
+    "no PNG": with_content(".png", b"GIF89a"),
     "a cut PNG": lambda path: rewrite(path, lambda n, old: [(n, old[:-200] if n.endswith("png") else old)]),
-    "another size": replaced(".png", png((20_000, 2))),
-    "another mode": replaced(".png", png((224, 224), "L")),
-    "no JSON": replaced(".json", b"{"),
-    "deep JSON": replaced(".json", b"[" * 100_000),
-    "no captions": replaced(".json", b'{"name": "x", "captions": []}'),
-    "captions that are numbers": replaced(".json", b'{"name": "x", "captions": [1]}'),
+    "another size": with_content(".png", png((20_000, 2))),
+    "another mode": with_content(".png", png((224, 224), "L")),
+    "no JSON": with_content(".json", b"{"),
+    "deep JSON": with_content(".json", b"[" * 100_000),
+    "no captions": with_content(".json", b'{"name": "x", "captions": []}'),
+    "captions that are numbers": with_content(".json", b'{"name": "x", "captions": [1]}'),
     "twice": lambda path: rewrite(path, lambda name, old: [(name, old)] * 2),
     "one too few": lambda path: rewrite(path, lambda name, old: [(name, old)] * (not name.startswith("000000000"))),
 }
@@ -182,18 +184,18 @@ def test_without_an_index_there_are_no_shards(copy, text):
         list(shards.batches(copy, "train", 3))
 
 
-def brought(name, endings, data):
-    """Further files of a sample, beside its picture."""
-    return [(name.removesuffix(".png") + ending, data) for ending in endings if name.endswith(".png")]
+def companions(name, suffixes, data):
+    """Return further files of a sample, beside its image."""
+    return [(name.removesuffix(".png") + suffix, data) for suffix in suffixes if name.endswith(".png")]
 
 
-def test_what_a_shard_brings_along_is_neither_run_nor_written(copy, tmp_path_factory, monkeypatch):
-    """A pickle, a command for an address, a way out of the folder: other endings are not looked at."""
+def test_other_files_in_a_shard_are_neither_run_nor_written(copy, tmp_path_factory, monkeypatch):
+    """A pickle, or a command in place of a URL: files with other suffixes are ignored."""
     here = tmp_path_factory.mktemp("here")
     monkeypatch.chdir(here)
     evil = b"cos\nsystem\n(S'touch pwned'\ntR."
     for path in copy.glob("*.tar"):
-        rewrite(path, lambda name, data: [(name, data), *brought(name, (".pyd", ".pth"), evil)])
+        rewrite(path, lambda name, data: [(name, data), *companions(name, (".pyd", ".pth"), evil)])
     assert sum(len(batch) for batch in shards.batches(copy, "train", 3)) == 11
     assert list(here.iterdir()) == []
     shards.webdataset()
@@ -202,11 +204,15 @@ def test_what_a_shard_brings_along_is_neither_run_nor_written(copy, tmp_path_fac
     assert list(here.iterdir()) == []
 
 
-def test_without_the_package_it_says_what_to_install(monkeypatch):
+def test_without_the_package_the_error_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "webdataset", None)
     with pytest.raises(RuntimeError, match=r"pip install 'attention-companion\[shards\]'"):
         shards.webdataset()
 
 
-def test_the_index_counts_what_is_there(written):
-    assert shards.counts(written, "train") == json.loads((written / "train.json").read_text())["pictures"] == [4, 4, 3]
+def test_the_index_counts_the_images_of_each_shard(sharded):
+    assert (
+        shards.shard_counts(sharded, "train")
+        == json.loads((sharded / "train.json").read_text())["pictures"]
+        == [4, 4, 3]
+    )

@@ -1,77 +1,91 @@
-"""The weights that ship: whole, small, documented, and saying what they said when they were made."""
+"""The shipped weights are complete, small and documented, and generate the captions of the golden file."""
 
 import hashlib
-import json
 import shlex
-import sys
-from pathlib import Path
 
 import pytest
+import torch
 
-from companion import checkpoints, cli, photos
-
-sys.path.insert(0, str(Path(__file__).parent / "golden"))
-import make_captions
+from companion import checkpoints, cli, datasets
+from tests.golden import make_captions
 
 NAMES = ("scenes", "photos")
 FOUR = ("astronaut", "chelsea", "coffee", "rocket")
-GOOD = {"scenes": {"truth": 0.8, "pointing": 0.8}, "photos": {"bleu4": 0.15}}
+MINIMUM = {"scenes": {"truth": 0.8, "pointing": 0.8}, "photos": {"bleu4": 0.15}}
 
 
 def test_together_they_stay_under_twenty_megabytes():
-    sizes = {file: file.stat().st_size for file in checkpoints.SHIPPED.rglob("*") if file.is_file()}
+    sizes = {file: file.stat().st_size for file in checkpoints.PRETRAINED.rglob("*") if file.is_file()}
     assert {file.parent.name for file in sizes} == set(NAMES)
     assert sum(sizes.values()) < 20e6
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_folder_holds_a_checkpoint_and_nothing_else(name):
-    files = {file.name for file in (checkpoints.SHIPPED / name).iterdir()}
+    files = {file.name for file in (checkpoints.PRETRAINED / name).iterdir()}
     assert files == {"weights.safetensors", "vocabulary.json", "card.json"}
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_card_says_how_the_weights_were_made_and_how_good_they_are(name):
     card = checkpoints.card(name)
-    weights = (checkpoints.SHIPPED / name / "weights.safetensors").read_bytes()
+    weights = (checkpoints.PRETRAINED / name / "weights.safetensors").read_bytes()
     assert card["sha256"] == hashlib.sha256(weights).hexdigest()
-    runs = card.get("joined", [card])
-    calls = [cli.parser().parse_args(shlex.split(run["command"])[1:]) for run in runs]
-    assert [(called.what, called.seed) for called in calls] == [(name, run["seed"]) for run in runs]
-    if "joined" in card:
-        called = cli.parser().parse_args(shlex.split(card["command"])[1:])
-        assert called.folders == [one.out.name for one in calls]
-    assert len(card["data"]["sha256"]) == 64
-    assert card["data"]["examples"] > 1000
+    runs = card.get("members", [card])
+    calls = [cli.build_parser().parse_args(shlex.split(run["command"])[1:]) for run in runs]
+    assert [call.seed for call in calls] == [run["seed"] for run in runs]
+    assert all(run["command"].startswith(f"companion train {name} ") for run in runs)
+    if "members" in card:
+        call = cli.build_parser().parse_args(shlex.split(card["command"])[1:])
+        assert call.folders == [member.out.name for member in calls]
+    for run in runs:
+        assert len(run["data"]["sha256"]) == 64
+        assert run["data"]["examples"] > 1000
+        assert run["train_config"]["seed"] == run["seed"]
+        assert run["machine"]
+        assert run["log"]
     assert card["minutes"] > 0
-    assert all(card["metrics"][score] > least for score, least in GOOD[name].items())
+    assert all(card["metrics"][score] > least for score, least in MINIMUM[name].items())
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_they_load_by_name_from_any_folder(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     captioner = checkpoints.load(name)
-    assert captioner.settings["data"] == name
-    assert len(captioner.vocabulary) == checkpoints.card(name)["words"]
+    assert captioner.config["task"] == name
+    assert len(captioner.vocabulary) == checkpoints.card(name)["vocabulary_size"]
 
 
-def test_four_photographs_get_four_different_sentences(capsys):
-    paths = [str(photos.example(name)) for name in FOUR]
+def test_four_photographs_get_four_different_captions(capsys):
+    paths = [str(datasets.example_image(name)) for name in FOUR]
     assert cli.main(["caption", *paths]) == 0
     out, err = capsys.readouterr()
-    sentences = [line.removeprefix(f"{path}: ") for path, line in zip(paths, out.splitlines(), strict=True)]
+    captions = [line.removeprefix(f"{path}: ") for path, line in zip(paths, out.splitlines(), strict=True)]
     assert err == ""
-    assert len(set(sentences)) == 4
-    assert all(len(sentence.split()) >= 4 for sentence in sentences)
+    assert len(set(captions)) == 4
+    assert all(len(caption.split()) >= 4 for caption in captions)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_they_say_what_they_said_when_they_were_made(name):
-    """Greedy captions in golden/captions.json; `python tests/golden/make_captions.py` writes it for new weights."""
-    golden = json.loads(make_captions.GOLDEN.read_text(encoding="utf-8"))[name]
+@pytest.fixture(scope="module", params=NAMES)
+def encoded(request):
+    """A shipped captioner by its name, and the grid of the pictures of the golden file."""
+    captioner = request.getfixturevalue(f"{request.param}_captioner")
+    with torch.inference_mode():
+        return request.param, captioner, captioner.encode(make_captions.load_images(request.param))
+
+
+@pytest.mark.parametrize("search", make_captions.SEARCHES)
+def test_the_captions_and_their_log_probabilities_are_those_of_the_golden_file(encoded, search):
+    """`python tests/golden/make_captions.py` writes the file for new weights; see there what a stable caption is."""
+    name, captioner, grid = encoded
+    golden = make_captions.read()[name]
     assert golden["sha256"] == checkpoints.card(name)["sha256"], "new weights: run tests/golden/make_captions.py"
-    captioner, images = checkpoints.load(name), make_captions.pictures(name)
-    assert len(golden["captions"]) >= 3
-    said = {p: make_captions.evaluation.text(captioner.caption(images[p], beam=1)[0]) for p in golden["captions"]}
-    assert said == golden["captions"]
-    assert len(set(said.values())) > len(said) / 2
+    captions = captioner.caption(grid, make_captions.SEARCHES[search])
+    pairs = list(zip(captions, golden[search], strict=True))
+    assert sum(expected.stable for _, expected in pairs) >= 0.8 * len(pairs)
+    different = [(c.text, expected.text) for c, expected in pairs if expected.stable and c.text != expected.text]
+    assert different == []
+    for caption, expected in pairs:
+        if caption.text == expected.text:
+            assert caption.log_probability == pytest.approx(expected.log_probability, abs=1e-3)
+    assert len({caption.text for caption in captions}) > len(captions) / 2

@@ -1,38 +1,39 @@
-"""Arrays and strings in, figures out: every figure of the book, in one style. Each takes `ax=None` and returns axes.
+"""All figures of the book, in one style. Each function takes data and `ax=None`, and returns the axes it has drawn on.
 
-Nothing is shown and nothing is saved here; a notebook ends its cell with `plt.show()`, a command writes `png(axes)`.
-One file a kind of figure: `pictures`, `tables`, `lines`, `vectors`, `diagrams`; the style is in `style`.
+A figure of several panels puts them into the area of `ax`. Nothing is shown or saved here: a notebook ends its cell
+with `plt.show()`, a command writes `png(axes)`. There is a file for each kind of figure; `style` has colours and fonts.
 """
 
-from companion.plots.averages import mixtures, smooth
 from companion.plots.decoding import intervals, tree
-from companion.plots.diagrams import flow
-from companion.plots.grids import Box, field, heat, tokens
-from companion.plots.lines import curves, learning
-from companion.plots.looking import against_chance, gallery, looks
-from companion.plots.pictures import filmstrip, filmstrips, lit, picture, picture_array, pictures
-from companion.plots.spread import spread
-from companion.plots.style import COLOURS, GREY, HEAT, png
+from companion.plots.diagrams import flowchart
+from companion.plots.grids import Box, heatmap, receptive_field, tokens
+from companion.plots.grounding import against_chance, gallery, graded_filmstrip
+from companion.plots.images import aspect_ratio, filmstrip, filmstrips, picture, picture_array, pictures, spotlight
+from companion.plots.lines import curves, learning_curves
+from companion.plots.pooling import line_plot, mixtures
+from companion.plots.runs import dot_range
+from companion.plots.style import COLOUR_MAP, COLOURS, GREY, png
 from companion.plots.tables import matrix
 from companion.plots.vectors import plane
 
 __all__ = [
     "COLOURS",
+    "COLOUR_MAP",
     "GREY",
-    "HEAT",
     "Box",
     "against_chance",
+    "aspect_ratio",
     "curves",
-    "field",
+    "dot_range",
     "filmstrip",
     "filmstrips",
-    "flow",
+    "flowchart",
     "gallery",
-    "heat",
+    "graded_filmstrip",
+    "heatmap",
     "intervals",
-    "learning",
-    "lit",
-    "looks",
+    "learning_curves",
+    "line_plot",
     "matrix",
     "mixtures",
     "picture",
@@ -40,8 +41,8 @@ __all__ = [
     "pictures",
     "plane",
     "png",
-    "smooth",
-    "spread",
+    "receptive_field",
+    "spotlight",
     "tokens",
     "tree",
 ]

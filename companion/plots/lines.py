@@ -1,4 +1,4 @@
-"""Numbers over numbers in, curves out."""
+"""Curves over one axis, and the curves of a training run."""
 
 from collections.abc import Mapping, Sequence
 from itertools import cycle
@@ -11,19 +11,28 @@ from numpy.typing import ArrayLike
 
 from companion.plots.style import GREY
 
+# the scores that `learning_curves` draws by default, where the log has them
+DEFAULT_SCORES = ("truth", "exact", "pointing", "bleu4", "cider_d")
+
 
 def curves(
     x: ArrayLike,
     measured: Mapping[str, ArrayLike],
     theory: Mapping[str, ArrayLike] | None = None,
+    *,
     doublings: bool = False,
     joined: bool = True,
     ax: Axes | None = None,
 ) -> Axes:
-    """Curves over the same x, by name: the measured ones coloured, each with its own marker; theory dashed grey.
+    """Draw named curves over the same x: measured ones in colour with markers, theoretical ones dashed and grey.
 
-    Measured points are joined unless `joined` is False. With `doublings` the x axis is logarithmic and names the powers
-    of four in plain figures: 1, 4, 16, 64.
+    Args:
+        x: where the curves have their values.
+        measured: values by name.
+        theory: values by name.
+        doublings: whether the x axis is logarithmic, with the powers of four as ticks: 1, 4, 16, 64.
+        joined: whether lines join the measured points.
+        ax: where to draw.
     """
     ax = ax or plt.subplots(figsize=(4.3, 3.2))[1]
     line = "-" if joined else "none"
@@ -35,21 +44,24 @@ def curves(
         ax.set_xscale("log", base=2)
         ax.set_xticks([4**n for n in range(16) if np.min(x) <= 4**n <= np.max(x)])
         ax.xaxis.set_major_formatter("{x:.0f}")
-    ax.legend(loc="lower left", bbox_to_anchor=(-0.03, 1), ncols=2, columnspacing=1.2)  # above, where nothing runs
+    ax.legend(loc="lower left", bbox_to_anchor=(-0.03, 1), ncols=2, columnspacing=1.2)  # above, where it hides nothing
     return ax
 
 
-def learning(log: Sequence[dict[str, Any]], scores: Sequence[str] = (), ax: Axes | None = None) -> Axes:
-    """The training loss of every epoch, and on a second axis the named scores (those of the log that lie in 0 to 1)."""
+def learning_curves(log: Sequence[Mapping[str, Any]], scores: Sequence[str] = (), *, ax: Axes | None = None) -> Axes:
+    """Draw the training loss of every epoch and, on a second axis, the named scores, or those of `DEFAULT_SCORES`.
+
+    `log` has a record for each epoch, with "epoch", "loss" and the scores.
+    """
     ax = ax or plt.subplots(figsize=(5, 3))[1]
     epochs = [record["epoch"] for record in log]
     ax.plot(epochs, [record["loss"] for record in log], color=GREY, label="loss")
     ax.set(xlabel="epoch", ylabel="training loss (nats a word)")
-    other = ax.twinx()
-    for name in scores or [k for k in ("truth", "exact", "pointing", "bleu4", "cider_d") if log and k in log[0]]:
-        other.plot(epochs, [record[name] for record in log], label=name)
-    other.set(ylabel="validation score")
-    other.spines.right.set_visible(True)
-    if other.lines:
-        other.legend(loc="lower right", bbox_to_anchor=(1.03, 1), ncols=3, columnspacing=1.2)  # as above
+    score_axes = ax.twinx()
+    for name in scores or [score for score in DEFAULT_SCORES if log and score in log[0]]:
+        score_axes.plot(epochs, [record[name] for record in log], label=name)
+    score_axes.set(ylabel="validation score")
+    score_axes.spines.right.set_visible(True)
+    if score_axes.lines:
+        score_axes.legend(loc="lower right", bbox_to_anchor=(1.03, 1), ncols=3, columnspacing=1.2)
     return ax

@@ -1,4 +1,4 @@
-"""Vectors of two channels in, arrows and points in the plane out."""
+"""Vectors of two channels in the plane. Used in the chapter on dot-product attention."""
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -8,22 +8,23 @@ from numpy.typing import ArrayLike
 from companion.plots.style import COLOURS, GREY
 
 
-def plane(query: ArrayLike, keys: ArrayLike, weights: ArrayLike | None = None, ax: Axes | None = None) -> Axes:
-    """A query (channel) as an arrow, keys (place channel) as numbered points, lines of equal dot product, dashed.
+def plane(query: ArrayLike, keys: ArrayLike, weights: ArrayLike | None = None, *, ax: Axes | None = None) -> Axes:
+    """Draw a query (channel) as an arrow, keys (place channel) as numbered points, and lines of equal dot product.
 
-    Two channels only. With weights (place), a disc on every key has the weight as its area, and the weight below it.
+    With weights (place), each key has a disc whose area is its weight, and the weight in figures below it. Raises
+    ValueError for vectors that do not have two channels.
     """
     query, keys = np.asarray(query, dtype=float), np.asarray(keys, dtype=float)
     if query.shape != (2,) or keys.shape[1:] != (2,):
         raise ValueError(f"a plane has two channels; the query has shape {query.shape}, the keys {keys.shape}")
     ax = ax or plt.subplots(figsize=(4.1, 4.1))[1]
-    reach = 1.25 * max(np.abs(keys).max(), np.abs(query).max())
-    ax.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal", xlabel="channel 1", ylabel="channel 2")
-    x, y = np.meshgrid(*[np.linspace(-reach, reach, 50)] * 2)
+    limit = 1.25 * max(np.abs(keys).max(), np.abs(query).max())
+    ax.set(xlim=(-limit, limit), ylim=(-limit, limit), aspect="equal", xlabel="channel 1", ylabel="channel 2")
+    x, y = np.meshgrid(*[np.linspace(-limit, limit, 50)] * 2)
     lines = ax.contour(x, y, query[0] * x + query[1] * y, range(-3, 4), colors=GREY, linestyles="--", linewidths=0.7)
-    beside = 0.22 * reach * np.array([query[1], -query[0]]) / np.linalg.norm(query)  # where the arrow hides no label
-    where = [beside + query * level / (query @ query) for level in lines.levels]
-    ax.clabel(lines, fmt=lambda level: f"score {level:.0f}".replace("-", "−"), fontsize=8.5, manual=where)
+    beside = 0.22 * limit * np.array([query[1], -query[0]]) / np.linalg.norm(query)  # where the arrow hides no label
+    positions = [beside + query * level / (query @ query) for level in lines.levels]
+    ax.clabel(lines, fmt=lambda level: f"score {level:.0f}".replace("-", "−"), fontsize=8.5, manual=positions)
     head = {"arrowstyle": "-|>", "color": COLOURS[1], "lw": 2.5, "mutation_scale": 16, "shrinkA": 0, "shrinkB": 0}
     ax.annotate("", (query[0], query[1]), (0, 0), arrowprops=head)
     ax.annotate("query", (query[0], query[1]), (6, 2), textcoords="offset points", color=COLOURS[1], weight="bold")

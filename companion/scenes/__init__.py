@@ -1,15 +1,16 @@
-"""A seed in, a drawn scene out: image, things, masks, captions with alignment, and a judge of what is true of it.
+"""Drawn scenes with complete ground truth: image, objects, masks, aligned captions, and a check of any caption's truth.
 
-Explained in chapter 8, "Pictures into grids". In the order in which a scene comes about: `world` (what
-there is), `drawing` (pixels and masks), `words` and `grammar` (captions), `parsing` (captions read back), `truth`
-(captions judged), `making` (scenes and data sets), `export` (files).
+In the order in which a scene is made: `world` (what it consists of), `rendering` (pixels and masks), `words` and
+`grammar` (captions), `parser` (captions read back), `semantics` (truth and alignment), `generation` (scenes and data
+sets), `tensors` and `exporting`. Explained in the chapter on pictures as grids.
 """
 
-from companion.scenes.drawing import RGB
 from companion.scenes.exporting import export
-from companion.scenes.making import draw, make, mirror, render
-from companion.scenes.parsing import Claim, Phrase, Statement, parse, thing
-from companion.scenes.truth import align, explain, is_exact, is_true
+from companion.scenes.generation import make_dataset, mirror, render_scene, sample_scene
+from companion.scenes.parser import Claim, Phrase, Statement, parse, scene_object
+from companion.scenes.rendering import RGB
+from companion.scenes.semantics import align, explain, is_exact, is_true
+from companion.scenes.tensors import image_tensor
 from companion.scenes.words import WORDS, word_class
 from companion.scenes.world import (
     COLOURS,
@@ -21,7 +22,7 @@ from companion.scenes.world import (
     TEXTURES,
     Reference,
     Scene,
-    Thing,
+    SceneObject,
     holds,
 )
 
@@ -39,19 +40,20 @@ __all__ = [
     "Phrase",
     "Reference",
     "Scene",
+    "SceneObject",
     "Statement",
-    "Thing",
     "align",
-    "draw",
     "explain",
     "export",
     "holds",
+    "image_tensor",
     "is_exact",
     "is_true",
-    "make",
+    "make_dataset",
     "mirror",
     "parse",
-    "render",
-    "thing",
+    "render_scene",
+    "sample_scene",
+    "scene_object",
     "word_class",
 ]

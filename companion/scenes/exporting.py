@@ -1,7 +1,8 @@
-"""Scenes out to a folder, for people who want the data elsewhere: pictures, masks, COCO captions JSON.
+"""Export of scenes to a folder, for use with other tools: images, masks and captions in the COCO format.
 
-`images/000000.png` is the picture, `masks/000000_1.png` the visible pixels of its second thing (white on black), and
-`captions.json` the captions in COCO's form, with each picture's things. `datasets.read` reads such a folder again.
+`images/000000.png` is an image, `masks/000000_1.png` the visible pixels of its second object (white on black), and
+`captions.json` has the captions in the form of COCO, with the objects of each image. `datasets.read` reads such a
+folder. Explained in the chapter on pictures as grids.
 """
 
 import io
@@ -13,41 +14,45 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from companion.files import write_whole
-from companion.scenes.making import make
+from companion.files import atomic_write
+from companion.scenes.generation import make_dataset
 from companion.scenes.world import Scene
 
-_SPLIT = {"validation": "dev"}  # the name that `datasets` uses
+_SPLIT_NAMES = {"validation": "dev"}  # the name in `datasets`, where it differs
 
 
-def export(folder: Path | str, split: str, count: int, seed: int = 0) -> None:
-    """Write `count` scenes of a split into `folder`; the JSON last, when all that it speaks of is there."""
+def export(folder: Path | str, split: str, count: int, *, seed: int = 0) -> None:
+    """Write `count` scenes of a split into `folder`.
+
+    The JSON is written last, so a folder that has it is complete. Raises what `make_dataset` raises, and OSError where
+    a file cannot be written.
+    """
     folder = Path(folder)
-    scenes = make(split, count, seed)
+    scenes = make_dataset(split, count, seed)
     for name in ("images", "masks"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     for i, scene in enumerate(tqdm(scenes, desc="writing scenes", unit="scene", leave=False)):
-        write_whole(folder / "images" / f"{i:06d}.png", png(scene.image))
-        for thing, mask in enumerate(scene.masks):
-            write_whole(folder / "masks" / f"{i:06d}_{thing}.png", png(mask.astype(np.uint8) * 255))
-        images.append(about(i, scene, _SPLIT.get(split, split)))
+        atomic_write(folder / "images" / f"{i:06d}.png", png(scene.image))
+        for k, mask in enumerate(scene.masks):
+            atomic_write(folder / "masks" / f"{i:06d}_{k}.png", png(mask.astype(np.uint8) * 255))
+        images.append(image_record(i, scene, _SPLIT_NAMES.get(split, split)))
         for caption in scene.captions:
             annotations.append({"id": len(annotations), "image_id": i, "caption": caption.text})
-    written = {"images": images, "annotations": annotations}
-    write_whole(folder / "captions.json", json.dumps(written, indent=1).encode())
+    contents = {"images": images, "annotations": annotations}
+    atomic_write(folder / "captions.json", json.dumps(contents, indent=1).encode())
 
 
-def about(i: int, scene: Scene, split: str) -> dict[str, Any]:
-    """COCO's record of a picture, with its things added."""
+def image_record(i: int, scene: Scene, split: str) -> dict[str, Any]:
+    """Return COCO's record of image number `i`, with the scene's objects added under "objects"."""
     height, width, _ = scene.image.shape
-    things = [thing._asdict() for thing in scene.things]
-    return {"id": i, "file_name": f"{i:06d}.png", "height": height, "width": width, "split": split, "things": things}
+    objects = [scene_object._asdict() for scene_object in scene.objects]
+    return {"id": i, "file_name": f"{i:06d}.png", "height": height, "width": width, "split": split, "objects": objects}
 
 
 def png(pixels: np.ndarray) -> bytes:
-    """Pixels as a PNG file."""
+    """Return the pixels, uint8 row col or row col channel, as the bytes of a PNG file."""
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, format="PNG")
     return file.getvalue()

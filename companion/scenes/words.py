@@ -1,6 +1,6 @@
-"""The words of the scene captions and their classes. Explained in chapter 8, "Pictures into grids".
+"""The words of the scene captions: the values they stand for (`SIZE_OF`, `RELATION_OF`, ...) and their classes.
 
-In: a word. Out: what it says (`SHAPE_OF`, `SIZE_OF`, ...) and of which class it is (`word_class`).
+Explained in the chapter on pictures as grids.
 """
 
 from companion.scenes.world import COLOURS, SHAPES, TEXTURES
@@ -9,11 +9,11 @@ PLURALS = {shape: shape + ("es" if shape.endswith("s") else "s") for shape in SH
 COUNTS = {"one": 1, "two": 2, "three": 3, "four": 4}
 COUNT_WORDS = {number: word for word, number in COUNTS.items()}
 
-# each attribute with the words that say it; the first is the usual one
+# the words for each size; the first is the usual one
 SIZE_WORDS = {"small": ("small", "little"), "large": ("large", "big")}
 SIZE_OF = {word: size for size, words in SIZE_WORDS.items() for word in words}
 
-# each relation with the ways to say it; the first is the usual one
+# the phrases for each relation; the first is the usual one
 RELATION_PHRASES = {
     "left of": ("left of", "to the left of", "on the left of"),
     "right of": ("right of", "to the right of", "on the right of"),
@@ -41,8 +41,8 @@ WORDS |= {word for phrase in (*RELATION_OF, *OPENINGS) for word in phrase}
 
 
 def word_class(word: str) -> str:
-    """The class of a word: "shape", "colour", "size", "texture", "relation", "count", or "other".
+    """Return the class of a word: "shape", "colour", "size", "texture", "relation", "count", or "other".
 
-    Articles are "other". Of a relation, the word that names it counts: in "to the left of", "left".
+    Articles are "other". Of a phrase for a relation, one word has the class "relation": "left" in "to the left of".
     """
     return _CLASS_OF.get(word, "other")

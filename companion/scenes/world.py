@@ -1,7 +1,7 @@
-"""What a scene is made of, and when a relation holds. Explained in chapter 8, "Pictures into grids".
+"""What a scene is made of, and when a relation between two objects holds.
 
-In: nothing. Out: the attribute lists, the records `Thing`, `Reference`, `Scene`, the five relations, and `Dice`, the
-source of chance.
+Holds the lists of attributes, the records `SceneObject`, `Reference` and `Scene`, the five relations, and
+`SeededRandom`, the source of all randomness in a scene. Explained in the chapter on pictures as grids.
 """
 
 from collections.abc import Sequence
@@ -10,17 +10,17 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-SIDE = 64  # pixels along one edge of a scene
-MOST = 4  # things in one scene
+IMAGE_SIZE = 64  # pixels along each edge of a scene
+MAX_OBJECTS = 4  # in one scene
 
 SHAPES = ("circle", "square", "triangle", "star", "cross", "heart")
 COLOURS = ("red", "orange", "yellow", "green", "cyan", "blue", "purple", "pink")
 SIZES = ("small", "large")
 TEXTURES = ("plain", "striped")
 RELATIONS = ("left of", "right of", "above", "below", "inside")
-SPLITS = ("train", "validation", "test", "compositional")  # the order is part of every seed: add at the end only
+SPLITS = ("train", "validation", "test", "compositional")  # the order is part of every seed: append only
 
-# One for every shape, in six colours: each colour and each shape is known from training, only the two together are new.
+# One pair for every shape, in six colours. Each colour and each shape occurs in training; only the pair is new.
 HELD_OUT = (
     ("purple", "triangle"),
     ("green", "star"),
@@ -30,15 +30,18 @@ HELD_OUT = (
     ("orange", "square"),
 )
 
-TRUE_OFFSET = 4.0  # pixels: from here on "left of" is true
-CLEAR_OFFSET = 10.0  # pixels: from here on a reference caption may say it ...
+TRUE_OFFSET = 4.0  # pixels between the centres, from which "left of" is true
+CLEAR_OFFSET = 10.0  # pixels from which a reference caption may state it ...
 CLEAR_RATIO = 1.25  # ... if the offset along the other axis is this many times smaller
 
 _Item = TypeVar("_Item")
 
 
-class Thing(NamedTuple):
-    """One object. In pixels: `row`, `col` its centre (pixel 10 has its centre at 10.0), `radius` its half extent."""
+class SceneObject(NamedTuple):
+    """One object of a scene.
+
+    `row` and `col` are its centre and `radius` is half its extent, all in pixels; pixel 10 has its centre at 10.0.
+    """
 
     shape: str
     colour: str
@@ -50,10 +53,11 @@ class Thing(NamedTuple):
 
 
 class Reference(NamedTuple):
-    """A caption with its alignment: `mentions[i]` are the indices of the things that `words[i]` speaks of.
+    """A caption with its alignment: `mentions[i]` holds the indices of the objects that `words[i]` refers to.
 
-    Words for shape, colour, size, texture and count speak of the things that they describe. All others have the empty
-    tuple, relation words too: where one should look on saying "left" is a matter of opinion, so it is not graded.
+    Words for shape, colour, size, texture and count refer to the objects that they describe. All other words have the
+    empty tuple, relation words too: where a model should attend when it generates "left" is a matter of opinion, so
+    it is not graded.
     """
 
     text: str
@@ -62,38 +66,38 @@ class Reference(NamedTuple):
 
 
 class Scene(NamedTuple):
-    """A picture and all that there is to know about it.
-
-    image: uint8, "row col channel" = 64 64 3. masks: bool, "thing row col", where each thing is seen: a thing that
-    holds another one inside loses the other's pixels.
-    """
+    """An image together with its ground truth: objects, masks and reference captions."""
 
     seed: int
-    image: np.ndarray
-    things: tuple[Thing, ...]
-    masks: np.ndarray
+    image: np.ndarray  # uint8, row col channel: 64 64 3
+    objects: tuple[SceneObject, ...]
+    masks: np.ndarray  # bool, object row col: the visible pixels; an object around another one lacks the other's
     captions: tuple[Reference, ...]
 
 
-def inside(inner: Thing, outer: Thing) -> bool:
-    """The box around `inner` lies in the box around `outer`. Things never overlap otherwise (`render` sees to it)."""
+def inside(inner: SceneObject, outer: SceneObject) -> bool:
+    """Return whether the bounding box of `inner` lies in that of `outer`.
+
+    Objects overlap in no other way; `rendering.paint` refuses it.
+    """
     offset = max(abs(inner.row - outer.row), abs(inner.col - outer.col))
     return inner.radius < outer.radius and offset + inner.radius <= outer.radius
 
 
-def _offsets(relation: str, subject: Thing, other: Thing) -> tuple[float, float]:
-    """How far `subject` lies in the direction of `relation` as seen from `other`, and how far across it; pixels."""
+def _offsets(relation: str, subject: SceneObject, other: SceneObject) -> tuple[float, float]:
+    """Return the offset of `subject` from `other` in the direction of `relation` and that across it, in pixels."""
     down, across = subject.row - other.row, subject.col - other.col
     return {"left of": (-across, down), "right of": (across, down), "above": (-down, across), "below": (down, across)}[
         relation
     ]
 
 
-def holds(relation: str, subject: Thing, other: Thing) -> bool:
-    """Whether `subject` stands in `relation` to `other`.
+def holds(relation: str, subject: SceneObject, other: SceneObject) -> bool:
+    """Return whether `subject` stands in `relation` to `other`.
 
-    Left, right, above and below ask for an offset of the centres of at least `TRUE_OFFSET` pixels along their axis; a
-    thing up and to the left is both "above" and "left of". Of two things one inside the other, only "inside" is true.
+    Left, right, above and below need an offset of the centres of at least `TRUE_OFFSET` pixels along their axis. An
+    object up and to the left is both "above" and "left of". Between two objects one inside the other, only "inside"
+    holds.
     """
     if relation == "inside":
         return inside(subject, other)
@@ -102,8 +106,11 @@ def holds(relation: str, subject: Thing, other: Thing) -> bool:
     return _offsets(relation, subject, other)[0] >= TRUE_OFFSET
 
 
-def clear(relation: str, subject: Thing, other: Thing) -> bool:
-    """Whether `relation` holds so plainly that a reference caption may say it: a long way along, little across."""
+def clearly_holds(relation: str, subject: SceneObject, other: SceneObject) -> bool:
+    """Return whether `relation` is so evident that a reference caption may state it.
+
+    The offset along its axis must be at least `CLEAR_OFFSET` pixels and `CLEAR_RATIO` times that across it.
+    """
     if not holds(relation, subject, other):
         return False
     if relation == "inside":
@@ -112,42 +119,42 @@ def clear(relation: str, subject: Thing, other: Thing) -> bool:
     return along >= CLEAR_OFFSET and along >= CLEAR_RATIO * abs(across)
 
 
-class Dice:
-    """Chance that falls alike on every machine and in every version of Python.
+class SeededRandom:
+    """A random number generator with the same output on every machine and in every version of Python.
 
-    Of Python's generator only `random` and `getrandbits` are used: `choice`, `shuffle` and NumPy's distributions may
-    change between versions, these two do not.
+    It uses only `random` and `getrandbits` of Python's generator. `choice`, `shuffle` and NumPy's distributions may
+    change between versions; these two do not.
     """
 
     def __init__(self, seed: int):
-        source = Random(seed)
-        self.random = source.random
-        self._bits = source.getrandbits
+        generator = Random(seed)
+        self.random = generator.random
+        self._bits = generator.getrandbits
 
-    def below(self, count: int) -> int:
-        """A whole number from 0 to `count - 1`."""
-        return int(self.random() * count)
+    def randrange(self, stop: int) -> int:
+        """Return an integer from 0 to `stop - 1`."""
+        return int(self.random() * stop)
 
-    def between(self, low: int, high: int) -> int:
-        """A whole number from `low` to `high`, both included."""
+    def randint(self, low: int, high: int) -> int:
+        """Return an integer from `low` to `high`, both included."""
         return low + int(self.random() * (high - low + 1))
 
-    def chance(self, probability: float) -> bool:
-        """True with the given probability."""
+    def bernoulli(self, probability: float) -> bool:
+        """Return True with the given probability."""
         return self.random() < probability
 
-    def pick(self, items: Sequence[_Item]) -> _Item:
-        """One of `items`, each as likely as the others."""
+    def choice(self, items: Sequence[_Item]) -> _Item:
+        """Return one of `items`, each with the same probability."""
         return items[int(self.random() * len(items))]
 
     def shuffled(self, items: Sequence[_Item]) -> list[_Item]:
-        """The items in a random order (Fisher and Yates)."""
-        mixed = list(items)
-        for last in range(len(mixed) - 1, 0, -1):
-            other = self.below(last + 1)
-            mixed[last], mixed[other] = mixed[other], mixed[last]
-        return mixed
+        """Return the items in random order (Fisher and Yates)."""
+        shuffled = list(items)
+        for last in range(len(shuffled) - 1, 0, -1):
+            other = self.randrange(last + 1)
+            shuffled[last], shuffled[other] = shuffled[other], shuffled[last]
+        return shuffled
 
-    def bytes(self, count: int) -> np.ndarray:
-        """`count` random bytes, uint8."""
+    def randbytes(self, count: int) -> np.ndarray:
+        """Return `count` random bytes as a uint8 array."""
         return np.frombuffer(self._bits(8 * count).to_bytes(count, "little"), dtype=np.uint8)

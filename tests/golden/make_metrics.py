@@ -1,11 +1,11 @@
-"""Writes metrics.json beside it: what pycocoevalcap and sacrebleu say of the captions below. Run by hand:
+"""Write metrics.json beside this file: the scores of pycocoevalcap and sacrebleu for the captions below. Run by hand:
 
     python3 -m venv oracle
     oracle/bin/pip install --no-deps pycocoevalcap==1.2
     oracle/bin/pip install numpy sacrebleu==2.6.0
     PYTHONPATH=. oracle/bin/python tests/golden/make_metrics.py
 
-Both are given the words of `companion.vocabulary.tokenize`, so that formulas are compared and not tokenizers.
+Both get the words of `companion.vocabulary.tokenize`, so that formulas are compared and not tokenizers.
 """
 
 import json
@@ -20,7 +20,7 @@ from companion.vocabulary import tokenize
 
 LONG = "a small brown dog with a red collar runs along the wet beach beside the sea "
 
-# (candidate, references); each line is one image, the comment says what it is there for.
+# (candidate, references) of one image in each line; the comment names the case.
 IMAGES = [
     ("A dog runs on the beach.", ["A dog is running on the beach.", "A brown dog runs along the sand.", "Dog at sea."]),
     ("two children play football", ["Two kids are playing soccer", "Two children play football in a park"]),
@@ -28,7 +28,7 @@ IMAGES = [
     ("a man rides a horse", ["a man rides a horse"]),  # exact, the only reference
     ("a woman holding an umbrella", ["the lady has a parasol"]),  # one reference
     ("", ["a cat sleeps on a sofa", "a sleeping cat"]),  # empty
-    ("...", ["three boats on a lake", "boats"]),  # nothing left once cut into words
+    ("...", ["three boats on a lake", "boats"]),  # no word left after tokenising
     ("a", ["a bird"]),  # one word
     ("bird", ["a bird", "the bird"]),
     ("a bird", ["a bird", "a bird in a tree"]),  # two words
@@ -67,8 +67,8 @@ IMAGES = [
 ]
 
 
-def ask(name: str, images: list[tuple[str, list[str]]]) -> dict:
-    """The texts of a corpus and what the two say of it."""
+def scored_corpus(name: str, images: list[tuple[str, list[str]]]) -> dict:
+    """Return the texts of a corpus with its scores by both implementations."""
     candidates = [" ".join(tokenize(candidate)) for candidate, _ in images]
     references = [[" ".join(tokenize(text)) for text in texts] for _, texts in images]
     gts, res = dict(enumerate(references)), {index: [text] for index, text in enumerate(candidates)}
@@ -78,11 +78,12 @@ def ask(name: str, images: list[tuple[str, list[str]]]) -> dict:
     bleu, bleu_each = scorer.compute_score(option="closest")
     rouge_l, rouge_l_each = Rouge().compute_score(gts, res)
     cider_d, cider_d_each = Cider().compute_score(gts, res)
-    most = max(map(len, references))
-    columns = [[texts[j] if j < len(texts) else None for texts in references] for j in range(most)]
-    # force: words are given, not text; without a smoothing, unlike sacrebleu's default
+    columns = [[texts[j] if j < len(texts) else None for texts in references] for j in range(max(map(len, references)))]
+    # force: the texts are tokenised already; no smoothing, unlike sacrebleu's default
     settings = {"smooth_method": "none", "tokenize": "none", "force": True}
-    sacre = [BLEU(max_ngram_order=n, **settings).corpus_score(candidates, columns).score / 100 for n in (1, 2, 3, 4)]
+    sacrebleu = [
+        BLEU(max_ngram_order=n, **settings).corpus_score(candidates, columns).score / 100 for n in (1, 2, 3, 4)
+    ]
     return {
         "name": name,
         "candidates": [candidate for candidate, _ in images],
@@ -95,22 +96,25 @@ def ask(name: str, images: list[tuple[str, list[str]]]) -> dict:
             "cider_d": float(cider_d),
             "cider_d_each": [float(value) for value in cider_d_each],
         },
-        "sacrebleu": sacre,
+        "sacrebleu": sacrebleu,
     }
 
 
 def main() -> None:
+    """Score every corpus and write the file."""
     corpora = [
-        ask("all", IMAGES),
-        ask("without the very long", [image for image in IMAGES if LONG not in image[0]]),
-        ask("no more than four words", [image for image in IMAGES if len(tokenize(image[0])) <= 4]),
-        ask("no more than three words", [image for image in IMAGES if len(tokenize(image[0])) <= 3]),
-        ask("one reference each", [(candidate, references[:1]) for candidate, references in IMAGES]),
-        ask("each its own first reference", [(references[0], references) for _, references in IMAGES if references[0]]),
-        ask("the neighbour's caption", [(IMAGES[i - 1][0], IMAGES[i][1]) for i in range(len(IMAGES))]),
-        ask("one image", IMAGES[:1]),
-        ask("two images", IMAGES[:2]),
-        ask("all empty", [("", references) for _, references in IMAGES if all(references)]),
+        scored_corpus("all", IMAGES),
+        scored_corpus("without the very long", [image for image in IMAGES if LONG not in image[0]]),
+        scored_corpus("no more than four words", [image for image in IMAGES if len(tokenize(image[0])) <= 4]),
+        scored_corpus("no more than three words", [image for image in IMAGES if len(tokenize(image[0])) <= 3]),
+        scored_corpus("one reference each", [(candidate, references[:1]) for candidate, references in IMAGES]),
+        scored_corpus(
+            "each its own first reference", [(references[0], references) for _, references in IMAGES if references[0]]
+        ),
+        scored_corpus("the neighbour's caption", [(IMAGES[i - 1][0], IMAGES[i][1]) for i in range(len(IMAGES))]),
+        scored_corpus("one image", IMAGES[:1]),
+        scored_corpus("two images", IMAGES[:2]),
+        scored_corpus("all empty", [("", references) for _, references in IMAGES if all(references)]),
     ]
     lines = ",\n".join(json.dumps(corpus, ensure_ascii=False) for corpus in corpora)  # one line a corpus
     Path(__file__).with_name("metrics.json").write_text(f"[\n{lines}\n]\n", encoding="utf-8")

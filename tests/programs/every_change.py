@@ -1,35 +1,29 @@
-"""A checkpoint saved over another one, and killed at the n-th change of the disk, for every n.
+"""Save a checkpoint over another one, and be killed at the n-th change of the disk, for every n.
 
-Run in an empty folder.
+Run it in an empty folder.
 """
 
 import os
 import signal
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 import torch
 
 from companion import checkpoints
-from companion.captioner import build
-from companion.vocabulary import SPECIALS, Vocabulary
+from tests.captioners import untrained
 
-torch.set_num_threads(1)  # a child has none but the thread that forked
-
-
-def model(seed):
-    torch.manual_seed(seed)
-    return build("scenes", Vocabulary([*SPECIALS, "a", "red", "circle"]), "tiny")
-
-
-models, folder = [model(0), model(1)], Path("model")
+torch.set_num_threads(1)  # a child has no other thread than the one that forked
 CHANGES = {"os.remove", "os.rename", "os.chmod", "tempfile.mkstemp"}
+MODELS, FOLDER = [untrained(0), untrained(1)], Path("model")
 
 
-def child(n):
+def child(n: int) -> NoReturn:
+    """Save the second model, and be killed before the change of the disk with number `n`, from 0."""
     left = n
 
-    def watch(event, arguments):
+    def watch(event: str, arguments: tuple) -> None:
         nonlocal left
         if event in CHANGES or (event == "open" and arguments[2] & (os.O_WRONLY | os.O_RDWR)):
             left -= 1
@@ -37,28 +31,28 @@ def child(n):
                 os.kill(os.getpid(), signal.SIGKILL)
 
     sys.addaudithook(watch)
-    checkpoints.save(models[1], folder, {"minutes": 1})
+    checkpoints.save(MODELS[1], FOLDER, {"minutes": 1})
     os._exit(0)
 
 
 n, outcomes = 0, []
 while True:
-    checkpoints.save(models[0], folder, {"minutes": 0})
+    checkpoints.save(MODELS[0], FOLDER, {"minutes": 0})
     pid = os.fork()
     if not pid:
         child(n)
     status = os.waitpid(pid, 0)[1]
     try:
-        loaded = checkpoints.trained_weights(checkpoints.load(folder))
-        own = checkpoints.halved(checkpoints.trained_weights(models[checkpoints.card(folder)["minutes"]]))
+        loaded = checkpoints.trained_weights(checkpoints.load(FOLDER))
+        own = checkpoints.to_half(checkpoints.trained_weights(MODELS[checkpoints.card(FOLDER)["minutes"]]))
         same = all(torch.equal(own[k].float(), loaded[k].float()) for k in own)
         assert same, "mixed: the card of one, the weights of the other"
-        outcomes.append(checkpoints.card(folder)["minutes"])
+        outcomes.append(checkpoints.card(FOLDER)["minutes"])
     except ValueError:
         outcomes.append("refused")
-    for name in os.listdir(folder):
+    for name in os.listdir(FOLDER):
         if name.startswith("."):
-            os.unlink(folder / name)
+            os.unlink(FOLDER / name)
     if not status:
         break
     n += 1

@@ -1,0 +1,42 @@
+"""Decoders: from a grid and the words so far to the next word. `base` has the records and protocols, `lstm` and
+`transformer` the two decoders, `ensemble` the average of several. To add a decoder, write its class in a file here and
+add one line to `DECODERS`.
+"""
+
+from companion.decoders.base import (
+    Decoder,
+    DecoderClass,
+    State,
+    Step,
+    expand_beams,
+    input_projection,
+    tied_output_proj,
+)
+from companion.decoders.ensemble import Ensemble, mean_prediction, merge_states, split_states
+from companion.decoders.lstm import LSTMDecoder
+from companion.decoders.transformer import TransformerBlock, TransformerDecoder, causal_mask, sinusoidal_positions
+
+__all__ = [
+    "DECODERS",
+    "Decoder",
+    "DecoderClass",
+    "Ensemble",
+    "LSTMDecoder",
+    "State",
+    "Step",
+    "TransformerBlock",
+    "TransformerDecoder",
+    "causal_mask",
+    "expand_beams",
+    "input_projection",
+    "mean_prediction",
+    "merge_states",
+    "sinusoidal_positions",
+    "split_states",
+    "tied_output_proj",
+]
+
+DECODERS: dict[str, DecoderClass] = {
+    "lstm": LSTMDecoder,
+    "transformer": TransformerDecoder,
+}

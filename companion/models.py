@@ -1,0 +1,144 @@
+"""The captioner: an encoder, a decoder and a vocabulary, and `build`, which makes one by the names of its parts.
+
+Explained in the chapters on decoding and on real photographs.
+"""
+
+from typing import Any, cast
+
+import torch
+from einops import rearrange
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from companion import decoding
+from companion.attention import MECHANISMS, at_least_single
+from companion.datasets import IMAGE_SIZE
+from companion.decoders import DECODERS, Decoder, Ensemble, State, Step
+from companion.decoding import Caption
+from companion.encoders import ConvEncoder, EfficientNetLite0, Grid, Images, check_images
+from companion.vocabulary import Vocabulary
+
+# The one setting of size: the channels of the convolutions, and the hidden width of the decoder of scenes. The decoder
+# of photographs, whose vocabulary is fifty times larger, is twice as wide.
+SIZES = {"tiny": ((32, 64, 96, 96), 128), "base": ((48, 96, 160, 192), 256)}
+LENGTH_POWER = 0.6  # of beam search; the best CIDEr-D on the dev split of Flickr8k, among 0, 0.3 and 0.5 to 0.9
+IMAGE_SIZES = {"scenes": 64, "photos": IMAGE_SIZE}  # pixels a side
+Source = Images | Grid  # images, or their grids if a frozen encoder has run before
+
+
+class Captioner(nn.Module):
+    """An image captioning model: `encoder`, `decoder` and `vocabulary`.
+
+    It has `start` and `step`, so the search functions of `decoding` accept it as a model.
+
+    Args:
+        encoder: a module from images to a `Grid`.
+        decoder: a `decoders.Decoder`.
+        vocabulary: the words that the decoder's logits stand for.
+        image_size: pixels per side of the images that it is trained on.
+        config: the arguments of `build` that made it, which a checkpoint stores.
+    """
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        decoder: nn.Module,
+        vocabulary: Vocabulary,
+        *,
+        image_size: int,
+        config: dict[str, Any] | None = None,
+    ):
+        super().__init__()
+        self.encoder, self.decoder, self.vocabulary = encoder, decoder, vocabulary
+        self.image_size, self.config = image_size, config or {}
+
+    def encode(self, source: Source) -> Grid:
+        """Return the grid of images on the model's device; a source that is a grid already is only moved there.
+
+        Raises ValueError for images that `encoders.to_pixels` refuses.
+        """
+        parameter = next(self.decoder.parameters())
+        if isinstance(source, Grid):
+            return source._replace(features=source.features.to(parameter))  # to its device and its dtype
+        return self.encoder(check_images(source).to(parameter.device))
+
+    def start(self, source: Source) -> State:
+        """Return the decoder's state before the first word."""
+        return cast(Decoder, self.decoder).start(self.encode(source))
+
+    def step(self, tokens: Int[Tensor, "batch beam"], state: State) -> Step:
+        """Run the decoder for one token per hypothesis."""
+        return cast(Decoder, self.decoder).step(tokens, state)
+
+    def forward(self, source: Source, tokens: Int[Tensor, "batch beam word"]) -> Step:
+        """Run known captions (teacher forcing): logits (batch beam word vocab) after every prefix of `tokens`."""
+        return self.decoder(self.encode(source), tokens)
+
+    @torch.no_grad()
+    def caption(
+        self, source: Source, beam: int = 5, *, max_words: int = 20, length_power: float = LENGTH_POWER
+    ) -> list[Caption]:
+        """Return one caption per picture by beam search, with weights as `word row col`. Switches to eval mode.
+
+        Raises ValueError, naming the picture by its index, for images that `encoders.to_pixels` refuses, and where the
+        scores of the words are not finite.
+        """
+        self.eval()
+        grid = self.encode(source)
+        captions = decoding.beam_search(
+            cast(Decoder, self.decoder), grid, self.vocabulary, beam, max_words=max_words, length_power=length_power
+        )
+        weights = [unflatten_weights(at_least_single(c.weights), grid).cpu() for c in captions]  # NumPy has no bfloat16
+        return [c._replace(weights=w) for c, w in zip(captions, weights, strict=True)]
+
+
+def unflatten_weights(weights: Float[Tensor, "word place"], grid: Grid) -> Float[Tensor, "word row col"]:
+    """Return weights over places as weights over the grid's rows and columns."""
+    return rearrange(weights, "word (row col) -> word row col", row=grid.rows)
+
+
+def build(
+    task: str,
+    vocabulary: Vocabulary,
+    size: str = "base",
+    *,
+    attention: str | None = None,
+    decoder: str = "lstm",
+    decoders: int = 1,
+) -> Captioner:
+    """Return an untrained captioner of "scenes" (encoder from scratch) or "photos" (frozen EfficientNet-Lite0).
+
+    Args:
+        task: "scenes" or "photos".
+        vocabulary: the words of its captions.
+        size: a name in `SIZES`.
+        attention: a name in `attention.MECHANISMS` that the decoder accepts; None is the decoder's default.
+        decoder: a name in `decoders.DECODERS`.
+        decoders: their number; several form an `Ensemble`.
+
+    Raises:
+        ValueError: an unknown name, or an attention that the decoder does not support; the message lists the choices.
+    """
+    for kind, value, choices in (("task", task, IMAGE_SIZES), ("size", size, SIZES), ("decoder", decoder, DECODERS)):
+        if value not in choices:
+            raise ValueError(f"there is no {kind} called {value!r}; choose from {', '.join(choices)}")
+    decoder_class = DECODERS[decoder]
+    attention = attention or decoder_class.default_attention
+    if attention not in decoder_class.mechanisms:
+        reason = f"the decoder {decoder!r} does not support the attention {attention!r}"
+        if attention not in MECHANISMS:
+            reason = f"there is no attention called {attention!r}"
+        raise ValueError(f"{reason}; choose from {', '.join(decoder_class.mechanisms)}")
+    widths, hidden = SIZES[size]
+    encoder: ConvEncoder | EfficientNetLite0
+    if task == "scenes":
+        encoder, dropout = ConvEncoder(widths), 0.1
+    else:
+        encoder, hidden, dropout = EfficientNetLite0().requires_grad_(False), 2 * hidden, 0.5
+    members = [
+        decoder_class(len(vocabulary), encoder.channels, hidden, attention=attention, dropout=dropout)
+        for _ in range(decoders)
+    ]
+    config = {"task": task, "size": size, "attention": attention, "decoder": decoder, "decoders": decoders}
+    module = members[0] if decoders == 1 else Ensemble(members)
+    return Captioner(encoder, module, vocabulary, image_size=IMAGE_SIZES[task], config=config)

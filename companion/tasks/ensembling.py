@@ -1,0 +1,68 @@
+"""Join captioners of photographs that were trained separately into one ensemble.
+
+Explained in the chapter on real photographs.
+"""
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from companion import checkpoints, datasets
+from companion.decoders import Ensemble
+from companion.model_card import round_scores
+from companion.models import Captioner, build
+from companion.tasks import photos
+from companion.tasks.data import read_data
+
+# What the card of an ensemble keeps of each member's card.
+MEMBER_FACTS = "command sha256 seed minutes metrics data train_config machine versions log".split()
+
+
+def ensemble(folders: Sequence[str], data: Path, out: Path) -> Captioner:
+    """Build an `Ensemble` of the decoders in the folders, measure it on the dev split of `data`, save it in `out`.
+
+    Args:
+        folders: checkpoints that `companion train photos` wrote.
+        data: the data set that they were trained on.
+        out: folder of the new checkpoint.
+
+    Raises:
+        ValueError: a checkpoint is of another task, vocabulary or config than the first, or is an ensemble itself; or
+            two were trained on different parts of a data set that names no split dev.
+    """
+    members = [checkpoints.load(folder) for folder in folders]
+    for folder, captioner in zip(folders, members, strict=True):
+        if reason := incompatibility(captioner, members[0]):
+            raise ValueError(f"{folder}: {reason}; join decoders that `companion train photos` made of one data set")
+    config: dict[str, Any] = members[0].config | {"decoders": len(members)}
+    captioner = build(vocabulary=members[0].vocabulary, **config)
+    captioner.decoder.load_state_dict(
+        {f"decoders.{i}.{k}": v for i, one in enumerate(members) for k, v in one.decoder.state_dict().items()}
+    )
+    stored = checkpoints.quantize(checkpoints.trained_weights(captioner))
+    checkpoints.set_weights(captioner, checkpoints.dequantize(stored))
+    examples = datasets.get_split(read_data(data, trained=folders), "dev")
+    measured = photos.photo_card(photos.caption(captioner, examples), examples)
+    cards = [checkpoints.card(folder) for folder in folders]
+    names = " ".join(shlex.quote(Path(folder).name) for folder in folders)
+    card = {
+        "command": f"companion ensemble {names} --data {shlex.quote(data.name)} --out {shlex.quote(out.name)}",
+        **measured,
+        "metrics": round_scores(measured["metrics"]),
+        "members": [{key: one.get(key) for key in MEMBER_FACTS} for one in cards],
+        "minutes": round(sum(one["minutes"] for one in cards), 1),
+    }
+    checkpoints.save(captioner, out, card)
+    return captioner
+
+
+def incompatibility(captioner: Captioner, first: Captioner) -> str | None:
+    """Return why a captioner cannot join an ensemble with the first, or None if it can."""
+    if captioner.config["task"] != "photos":
+        return f"was trained on {captioner.config['task']}, not on photographs"
+    if isinstance(captioner.decoder, Ensemble):
+        return "holds several decoders already"
+    if captioner.config != first.config or captioner.vocabulary.words != first.vocabulary.words:
+        return "has another vocabulary or config than the first"
+    return None

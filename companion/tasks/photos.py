@@ -1,0 +1,227 @@
+"""The task of photographs: training recipe, captioning, scoring and model card. Its reward is `training.cider_reward`.
+
+The recipe of the weights that ship stands at the top. Explained in the chapter on real photographs.
+"""
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor
+from tqdm import tqdm
+
+from companion import checkpoints, datasets, metrics
+from companion.datasets import Example
+from companion.datasets.augment import flip_falsifies
+from companion.decoding import Caption
+from companion.encoders import Grid
+from companion.model_card import EXAMPLES_SHOWN, attention_stats, metric_intervals
+from companion.models import Captioner, build
+from companion.tasks.data import format_ratio, read_data
+from companion.tasks.run import RunFacts, build_vocabulary, finalize_run
+from companion.training import CaptionBatches, TrainConfig, cider_reward, distributed, feature_cache, fit
+
+PHOTOS = TrainConfig(
+    epochs=9, lr=1.5e-3, batch_size=32, captions_per_image=3, weight_decay=0.05, label_smoothing=0.1,
+    rl_epochs=1, rl_lr=3e-5, temperature=0.5,
+)  # fmt: skip
+PHOTOS_FINETUNE = PHOTOS._replace(epochs=1, lr=3e-4)  # from trained weights
+HOLDOUT_EVERY = 5  # one photograph in so many is held out for the reward: the model has not been taught its captions
+PHOTOS_REWARD_HOLDOUT = PHOTOS._replace(rl_epochs=5, rl_lr=1e-4)  # epochs with the reward are then a fifth as long
+VALIDATION_SIZE = 300  # photographs of the dev split, scored after every epoch
+MIN_COUNT = 4  # rarer words become <unk>
+
+# Words of captions of photographs by what they name; a word in none of the lists mostly names an object.
+WORD_CLASSES = {
+    "article": "a an the",
+    "colour": "black white red blue green yellow brown orange pink purple gray grey tan blond",
+    "number": "one two three four five several group many",
+    "person": "man woman boy girl child person people men women boys girls children player players",
+    "animal": "dog dogs bird horse",
+    "verb": "is are has holding",
+    "place or join": "in on of with at to through and by over near into behind from down up for while his her its",
+}
+_CLASS_OF = {word: name for name, words in WORD_CLASSES.items() for word in words.split()}
+
+
+def train(
+    data: Path,
+    out: Path,
+    *,
+    seed: int = 0,
+    resume: bool = False,
+    init_from: str | None = None,
+    reward_holdout: bool = False,
+    split_ratio: Sequence[float] | None = None,
+    fabric: Fabric | None = None,
+    config: TrainConfig | None = None,
+) -> Captioner:
+    """Train a decoder on the photographs and captions in `data`, over a frozen encoder, and save it in `out`.
+
+    Every photograph is also seen mirrored, unless one of its captions says left or right.
+
+    Args:
+        data: a data set that `datasets.read` reads. If it names no split dev, some of its pictures are held out as dev.
+        out: folder of the run.
+        seed: of weights and batches.
+        resume: continue the run in `out`.
+        init_from: a checkpoint of photographs whose weights and vocabulary are the start; `PHOTOS_FINETUNE` is then the
+            default config.
+        reward_holdout: keep one photograph in `HOLDOUT_EVERY`, the same for every seed, out of the cross-entropy epochs
+            and use only those with the reward; `PHOTOS_REWARD_HOLDOUT` is then the default config.
+        split_ratio: the shares of train and dev (and test) for a data set without dev; see `read_data`.
+        fabric: devices and precision.
+        config: hyperparameters.
+
+    Raises:
+        ValueError: the data or the checkpoint cannot be used; the message says why.
+    """
+    fabric = fabric or distributed.launch()
+    default = PHOTOS_FINETUNE if init_from else PHOTOS_REWARD_HOLDOUT if reward_holdout else PHOTOS
+    config = (config or default)._replace(seed=seed)
+    report = datasets.print_issue if fabric.is_global_zero else None
+    trained = [init_from] if init_from else []
+    dataset = distributed.rank_zero_first(
+        fabric, lambda: read_data(data, trained=trained, split_ratio=split_ratio, report=report)
+    )
+    config = config._replace(split_ratio=format_ratio(dataset.split_ratio))
+    examples, dev = datasets.get_split(dataset, "train"), datasets.get_split(dataset, "dev")
+    torch.manual_seed(seed)
+    captioner = checkpoints.load(init_from) if init_from else build("photos", build_vocabulary(examples, MIN_COUNT))
+    if captioner.config["task"] != "photos":
+        raise ValueError(f"{init_from}: was trained on {captioner.config['task']}, not on photographs")
+    out.mkdir(parents=True, exist_ok=True)
+    cache, dev_cache = distributed.rank_zero_first(
+        fabric,
+        lambda: [
+            feature_cache.cache_features(captioner.encoder, split, out / f"{name}.npy")
+            for split, name in ((examples, "train"), (dev, "dev"))
+        ],
+    )
+    tokens = datasets.caption_tensor(examples, captioner.vocabulary)
+    mirrorable = torch.tensor([not any(map(flip_falsifies, example.captions)) for example in examples])
+
+    def load(chosen: Tensor, mirrored: Tensor | None) -> Grid:
+        assert mirrored is not None
+        return feature_cache.cached_grid(cache, chosen, mirrored.long())
+
+    taught, held_out = (
+        CaptionBatches(
+            tokens, load, image_ids=image_ids, mirrorable=mirrorable,
+            batch_size=config.batch_size, captions_per_image=config.captions_per_image,
+        )
+        for image_ids in holdout_split(len(examples), len(examples) // HOLDOUT_EVERY if reward_holdout else 0)
+    )  # fmt: skip
+    few = dev[:VALIDATION_SIZE]
+
+    def validate(captioner: Captioner) -> dict[str, float]:
+        return score(caption_cached(captioner, dev_cache[: len(few)], beam=1), few)
+
+    log = fit(
+        captioner, taught, config,
+        out=out, validate=validate, resume=resume, fabric=fabric,
+        reward_fn=cider_reward(examples), rl_batches=held_out,
+    )  # fmt: skip
+    facts = data_facts(data, examples, dev, len(few))
+    command = f"companion train photos --data {shlex.quote(data.name)} --out {shlex.quote(out.name)}"
+    command += " --reward-holdout" * reward_holdout
+    command += f" --split-ratio {config.split_ratio}" * (split_ratio is not None)
+    if init_from:
+        start = checkpoints.card(init_from)
+        command += f" --init-from {shlex.quote(init_from)}"
+        kept = ("sha256", "command", "minutes", "metrics", "train_config")
+        facts["init_from"] = {key: start.get(key) for key in kept}
+
+    def measure(captioner: Captioner) -> dict[str, Any]:
+        return photo_card(caption_cached(captioner, dev_cache), dev)
+
+    run = RunFacts(command, config, log, facts)
+    distributed.on_rank_zero(fabric, lambda: finalize_run(captioner, run, out=out, fabric=fabric, measure=measure))
+    return captioner
+
+
+def data_facts(data: Path, examples: Sequence[Example], dev: Sequence[Example], validated: int) -> dict[str, Any]:
+    """Return what the card says of the data set."""
+    return {
+        "name": data.name,
+        "examples": len(examples),
+        "sha256": feature_cache.fingerprint([*examples, *dev]),
+        "validation": f"the first {validated} photographs of dev",
+        "measured": f"dev, {len(dev)} photographs",
+    }
+
+
+def holdout_split(count: int, held_out: int) -> tuple[Tensor, Tensor]:
+    """Return the indices for cross-entropy and those for the reward; with `held_out=0` both are all of them."""
+    if not held_out:
+        return torch.arange(count), torch.arange(count)
+    order = torch.randperm(count, generator=torch.Generator().manual_seed(HOLDOUT_EVERY))
+    return order[:-held_out], order[-held_out:]
+
+
+def caption(captioner: Captioner, examples: Sequence[Example], *, beam: int = 5) -> list[Caption]:
+    """Return a caption for every photograph, read from its file."""
+    captions: list[Caption] = []
+    for first in tqdm(range(0, len(examples), 50), desc="captioning", unit="batch", leave=False):
+        captions += captioner.caption(datasets.load_images(examples[first : first + 50]), beam)
+    return captions
+
+
+def caption_cached(captioner: Captioner, cache: np.ndarray, *, beam: int = 5, batch_size: int = 100) -> list[Caption]:
+    """Return a caption for every photograph whose grid is cached."""
+    return [
+        c
+        for part in torch.arange(len(cache)).split(batch_size)
+        for c in captioner.caption(feature_cache.cached_grid(cache, part), beam)
+    ]
+
+
+def score(captions: Sequence[Caption], examples: Sequence[Example]) -> dict[str, float]:
+    """Return `metrics.score` against the photographs' own captions."""
+    return metrics.score([c.text for c in captions], [list(example.captions) for example in examples])
+
+
+def evaluate(
+    captioner: Captioner,
+    data: Path | str,
+    split: str = "dev",
+    *,
+    beam: int = 5,
+    trained: Sequence[str] = (),
+    split_ratio: Sequence[float] | None = None,
+) -> dict[str, float]:
+    """Return the scores on a split of the data set in the folder `data`; its issues go to standard error.
+
+    `trained` names the checkpoint of the captioner, so that a dev split that is made here is one that it has not seen;
+    `split_ratio` has the shares of the splits; see `read_data`.
+    """
+    examples = datasets.get_split(read_data(data, trained=trained, split_ratio=split_ratio), split)
+    return score(caption(captioner, examples, beam=beam), examples)
+
+
+def word_class(word: str) -> str:
+    """Return the class of a word of a caption: one of `WORD_CLASSES`, "verb" for any "-ing", or "other"."""
+    return _CLASS_OF.get(word) or ("verb" if word.endswith("ing") else "other")
+
+
+def photo_card(captions: Sequence[Caption], examples: Sequence[Example]) -> dict[str, Any]:
+    """Return what a card says of captions of photographs, which it names and does not show."""
+    lines = [c.text for c in captions]
+    references = [list(example.captions) for example in examples]
+    each = metrics.cider_d_each(lines, references)
+    order = np.argsort(each, kind="stable").tolist()
+
+    def show(chosen: Sequence[int]) -> list[dict[str, Any]]:
+        return [{"image": examples[i].name, "caption": lines[i], "cider_d": round(each[i], 2)} for i in chosen]
+
+    return {
+        "metrics": metrics.score(lines, references),
+        "intervals": metric_intervals(lines, references),
+        "successes": show(order[::-1][:EXAMPLES_SHOWN]),
+        "failures": show(order[:EXAMPLES_SHOWN]),
+        "attention_stats": attention_stats(captions, word_class),
+    }

@@ -1,0 +1,47 @@
+"""Fixtures that many files of tests share. They are made once per session: never train, change or write into one.
+
+The package is imported by the fixtures that need it, so that what collects the tests without running any starts fast.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.albums import write_album
+
+if TYPE_CHECKING:
+    from companion.models import Captioner
+    from companion.scenes import Scene
+
+pytest.register_assert_rewrite("tests.faults.injection")
+
+
+@pytest.fixture(scope="session")
+def scenes_captioner() -> "Captioner":
+    """The captioner of scenes that ships."""
+    from companion import checkpoints
+
+    return checkpoints.load("scenes")
+
+
+@pytest.fixture(scope="session")
+def photos_captioner() -> "Captioner":
+    """The captioner of photographs that ships."""
+    from companion import checkpoints
+
+    return checkpoints.load("photos")
+
+
+@pytest.fixture(scope="session")
+def world() -> "list[Scene]":
+    """The first 150 scenes of the test split; its first n are those of `make_dataset("test", n)`."""
+    from companion import scenes
+
+    return scenes.make_dataset("test", 150)
+
+
+@pytest.fixture(scope="session")
+def album(tmp_path_factory) -> Path:
+    """An album of eight photographs in the CSV layout: six for training, two of the dev split."""
+    return write_album(tmp_path_factory.mktemp("data") / "album", splits=["train"] * 6 + ["dev"] * 2)
