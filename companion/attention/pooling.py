@@ -1,4 +1,4 @@
-"""Attention pooling: scores in, a context vector and the attention weights out.
+"""Attention pooling: turn scores into attention weights, and average the values by them into a context vector.
 
 Three ways to pool values by their scores: a softmax over all places (soft attention), a single place (hard attention),
 and a softmax over the places and a sentinel (adaptive attention). Explained in the chapters on attention pooling, on

@@ -60,9 +60,9 @@ def _strip_png(data: bytes) -> bytes:
     while position + 8 <= len(data):
         length, kind = struct.unpack_from(">I4s", data, position)
         chunk = data[position : position + length + 12]
-        whole = zlib.crc32(chunk[4:-4]).to_bytes(4, "big") == chunk[-4:]
+        checksum_matches = zlib.crc32(chunk[4:-4]).to_bytes(4, "big") == chunk[-4:]
         transparency = kind == b"tRNS" and length >= _PNG_TRANSPARENCY.get(data[25], 1)  # 25: the kind of colours
-        if kind in (*_PNG_PIXELS, b"IEND") or (whole and (transparency or kind == b"eXIf")):
+        if kind in (*_PNG_PIXELS, b"IEND") or (checksum_matches and (transparency or kind == b"eXIf")):
             kept.append(chunk)
         position += length + 12
     return b"".join(kept)
@@ -106,9 +106,9 @@ def _strip_webp(data: bytes) -> bytes:
     while position + 8 <= len(data):
         kind, length = struct.unpack_from("<4sI", data, position)
         chunk = data[position : position + 8 + length + length % 2]
-        whole = len(chunk) == 8 + length + length % 2
-        flags |= 8 * (kind == b"EXIF" and whole)
-        if kind in (b"VP8X", b"VP8 ", b"VP8L", b"ALPH", b"ANIM", b"ANMF") or (kind == b"EXIF" and whole):
+        is_complete = len(chunk) == 8 + length + length % 2
+        flags |= 8 * (kind == b"EXIF" and is_complete)
+        if kind in (b"VP8X", b"VP8 ", b"VP8L", b"ALPH", b"ANIM", b"ANMF") or (kind == b"EXIF" and is_complete):
             kept.append(chunk)
         position += 8 + length + length % 2
     if kept and kept[0].startswith(b"VP8X"):

@@ -116,19 +116,19 @@ class CaptionWriter:
             words += self.phrase(members)
         return words
 
-    def relation_clause(self, fact: Fact, *, whole: bool) -> AlignedWords:
+    def relation_clause(self, fact: Fact, *, is_caption: bool) -> AlignedWords:
         """Return a clause that states one relation.
 
-        With `whole` it is the whole caption, and may also begin with an opening or do without a verb.
+        With `is_caption` the clause is the whole caption, and may also begin with an opening or do without a verb.
         """
         subject, relation, other = fact
         link = self.relation_phrase(relation)
         u = self.rng.random()
         if relation == "inside" and u < 0.3:
             return [*self.phrase(other), *_unaligned("contains"), *self.phrase(subject)]
-        if whole and u > 0.9:
+        if is_caption and u > 0.9:
             return [*link, *self.phrase(other), *self.verb(subject), *self.phrase(subject)]
-        if whole and u > 0.5:
+        if is_caption and u > 0.5:
             return [*self.opening(subject), *self.phrase(subject), *link, *self.phrase(other)]
         return [*self.phrase(subject), *self.verb(subject), *link, *self.phrase(other)]
 
@@ -139,20 +139,20 @@ class CaptionWriter:
         subject, relation, other = fact
         rest = [members for members in self.groups if members not in (subject, other)]
         if not rest:
-            return self.relation_clause(fact, whole=True)
+            return self.relation_clause(fact, is_caption=True)
         disjoint = [f for f in self.facts if {f.subject, f.other} == set(rest)]
         seconds = disjoint or [f for f in self.facts if f.subject == subject and [f.other] == rest]
         if seconds and rng.bernoulli(0.6):
             second = rng.choice(seconds)
             if second.subject != subject:
-                first = self.relation_clause(fact, whole=False)
-                return [*first, *_unaligned("and"), *self.relation_clause(second, whole=False)]
+                first = self.relation_clause(fact, is_caption=False)
+                return [*first, *_unaligned("and"), *self.relation_clause(second, is_caption=False)]
             first = [*self.phrase(subject), *self.verb(subject), *self.relation_phrase(relation), *self.phrase(other)]
             return [*first, *_unaligned("and"), *self.relation_phrase(second.relation), *self.phrase(second.other)]
         also = [*_unaligned("there"), *self.verb(rest[0]), *self.phrase(rest[0])]
         for members in rest[1:]:
             also += [*_unaligned("and"), *self.phrase(members)]
-        clause = self.relation_clause(fact, whole=False)
+        clause = self.relation_clause(fact, is_caption=False)
         if rng.bernoulli(0.6):
             return [*clause, *_unaligned("and"), *also]
         return [*also, *_unaligned("and"), *clause]
