@@ -5,8 +5,8 @@
 Every run is added to mechanisms.json when it is done, and a run that is there is not repeated: stop whenever you like,
 start again later. On two cores start `--part 0/2` and `--part 1/2` side by side. Then the mechanisms take turns for
 some steps, so that their times can be compared whatever the machine did while each was trained, and the table is
-printed. All learn from captions alone, by cross-entropy, without alignment supervision. The chapter "Which attention?"
-shows the table.
+printed. All learn from captions alone, by cross-entropy, without alignment supervision and without a positional
+encoding. The chapter "Which attention?" shows the table.
 """
 
 import argparse
@@ -43,7 +43,7 @@ TURNS = 8  # of five steps, for the time
 def training_data(count: int) -> tuple[CaptionBatches, Vocabulary]:
     """Return batches of `count` scenes and their vocabulary; they depend on no seed of a run."""
     world = scenes.make_dataset("train", count)
-    examples = tasks.scenes.to_examples(world)
+    examples = tasks.scene_batches.to_examples(world)
     vocabulary = tasks.run.build_vocabulary(examples, min_count=1)
     images, tokens = scenes.image_tensor(world), datasets.caption_tensor(examples, vocabulary)
     batches = CaptionBatches(
@@ -57,7 +57,7 @@ def untrained(vocabulary: Vocabulary, mechanism: str, seed: int) -> Captioner:
     """Return an untrained captioner."""
     torch.manual_seed(seed)
     options: dict[str, Any] = {"decoder" if mechanism == "transformer" else "attention": mechanism}
-    return build("scenes", vocabulary, SIZE, **options)
+    return build("scenes", vocabulary, SIZE, positions=False, **options)
 
 
 def run(batches: CaptionBatches, vocabulary: Vocabulary, *, mechanism: str, seed: int) -> dict[str, Any]:
@@ -65,7 +65,7 @@ def run(batches: CaptionBatches, vocabulary: Vocabulary, *, mechanism: str, seed
     captioner = untrained(vocabulary, mechanism, seed)
     with tempfile.TemporaryDirectory() as out:
         training.fit(captioner, batches, CONFIG._replace(seed=seed), out=out, validate=lambda _: {})
-    scores = round_scores(tasks.scenes.evaluate(captioner.eval(), count=TEST_SCENES))
+    scores = round_scores(tasks.scenes.evaluate(captioner.eval(), beam=5, count=TEST_SCENES))
     scores["parameters"] = sum(p.numel() for p in captioner.parameters())
     return {"mechanism": mechanism, "seed": seed, **{column: scores[column] for column in COLUMNS}}
 

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from companion.attention import at_least_single
 from companion.decoders import State, Step
-from companion.vocabulary import Vocabulary, detokenize
+from companion.tokenizer import ENGLISH, Tokenizer
+from companion.vocabulary import Vocabulary
 
 
 @runtime_checkable
@@ -34,11 +35,12 @@ class Caption(NamedTuple):
     words: tuple[str, ...]
     log_probability: float  # natural logarithm, summed over the words and `<end>`
     weights: Float[Tensor, "word *place"]  # one axis of places; rows and columns after `models.unflatten_weights`
+    tokenizer: Tokenizer = ENGLISH  # of its language
 
     @property
     def text(self) -> str:
         """The caption as one line."""
-        return detokenize(self.words)
+        return self.tokenizer.detokenize(self.words)
 
 
 class Hypotheses(NamedTuple):
@@ -74,6 +76,13 @@ def check_limits(**at_least_one: int) -> None:
             raise ValueError(f"{name} must be at least 1; it is {value}")
 
 
+def longest(max_words: int | None, vocabulary: Vocabulary) -> int:
+    """Return `max_words`, by default that of the vocabulary's tokenizer. Raises ValueError if it is below one."""
+    max_words = vocabulary.tokenizer.max_words if max_words is None else max_words
+    check_limits(max_words=max_words)
+    return max_words
+
+
 def check_finite(scores: Float[Tensor, "batch *beam"], pictures: Int[Tensor, "batch"] | None = None) -> None:
     """Raise ValueError, naming the picture, where a score is not finite: no word has a probability there.
 
@@ -92,7 +101,12 @@ def to_captions(hypotheses: Hypotheses, vocabulary: Vocabulary) -> list[list[Cap
     """Return the hypotheses as captions: a list per picture, in the order of the beam axis."""
     return [
         [
-            Caption(tuple(words := vocabulary.decode(ids.tolist())), float(score), weights[: len(words)])
+            Caption(
+                tuple(words := vocabulary.decode(ids.tolist())),
+                float(score),
+                weights[: len(words)],
+                vocabulary.tokenizer,
+            )
             for ids, weights, score in zip(*picture, strict=True)
         ]
         for picture in zip(*hypotheses, strict=True)
@@ -119,9 +133,12 @@ def _generate(model: Model, state: State, choose: Callable[[Tensor], Tensor], ma
 
 
 @torch.inference_mode()
-def greedy(model: Model, source: Any, vocabulary: Vocabulary, *, max_words: int = 20) -> list[Caption]:
-    """Return one caption per picture, of at most `max_words` words: at each step the most probable word."""
-    check_limits(max_words=max_words)
+def greedy(model: Model, source: Any, vocabulary: Vocabulary, *, max_words: int | None = None) -> list[Caption]:
+    """Return one caption per picture, of at most `max_words` words: at each step the most probable word.
+
+    By default `max_words` is that of the vocabulary's tokenizer: 20 words.
+    """
+    max_words = longest(max_words, vocabulary)
     hypotheses = _generate(model, model.start(source), lambda scores: scores.argmax(-1), max_words)
     return [picture[0] for picture in to_captions(hypotheses, vocabulary)]
 
@@ -133,7 +150,7 @@ def sample(
     vocabulary: Vocabulary,
     *,
     count: int = 1,
-    max_words: int = 20,
+    max_words: int | None = None,
     temperature: float = 1.0,
     top_k: int | None = None,
     top_p: float = 1.0,
@@ -146,7 +163,7 @@ def sample(
     Args:
         model, source, vocabulary: what generates, from what, and its words.
         count: captions per picture.
-        max_words: longest caption.
+        max_words: longest caption; by default that of the vocabulary's tokenizer.
         temperature: divides the logits first; below 1 it favours probable words.
         top_k: keep only the k most probable words.
         top_p: keep the smallest set of words with this share of the probability (Holtzman et al. 2020, section 3.1).
@@ -155,7 +172,8 @@ def sample(
     Raises:
         ValueError: an argument outside its range.
     """
-    check_limits(max_words=max_words, count=count, top_k=1 if top_k is None else top_k)
+    max_words = longest(max_words, vocabulary)
+    check_limits(count=count, top_k=1 if top_k is None else top_k)
     if not (0 < temperature < torch.inf and 0 < top_p <= 1):
         raise ValueError(f"temperature must be finite and above 0, top_p in (0, 1]; they are {temperature} and {top_p}")
 
@@ -192,7 +210,7 @@ def beam_search(
     vocabulary: Vocabulary,
     width: int = 5,
     *,
-    max_words: int = 20,
+    max_words: int | None = None,
     length_power: float = 0.0,
 ) -> list[Caption]:
     """Return one caption per picture, found by keeping the `width` best hypotheses at every step.
@@ -200,12 +218,14 @@ def beam_search(
     Hypotheses are ranked by `log_probability / words ** length_power`, with `<end>` counted as a word.
     Log-probabilities are negative, so a power above 0 favours long captions; 0 ranks by log-probability alone. A
     complete hypothesis keeps its place in the beam until better ones displace it. The search for a picture stops when
-    its best hypothesis is complete and no other can overtake it (`finished`).
+    its best hypothesis is complete and no other can overtake it (`finished`). By default `max_words` is that of the
+    vocabulary's tokenizer.
 
     Raises:
         ValueError: a width or a length below one, or a power that is negative or infinite.
     """
-    check_limits(max_words=max_words, width=width)
+    max_words = longest(max_words, vocabulary)
+    check_limits(width=width)
     if not 0 <= length_power < torch.inf:
         raise ValueError(f"length_power must be finite and not negative; it is {length_power}")
     state = model.start(source)

@@ -76,7 +76,7 @@ class Captioner(nn.Module):
 
     @torch.no_grad()
     def caption(
-        self, source: Source, beam: int = 5, *, max_words: int = 20, length_power: float = LENGTH_POWER
+        self, source: Source, beam: int = 5, *, max_words: int | None = None, length_power: float = LENGTH_POWER
     ) -> list[Caption]:
         """Return one caption per picture by beam search, with weights as `word row col`. Switches to eval mode.
 
@@ -105,6 +105,7 @@ def build(
     attention: str | None = None,
     decoder: str = "lstm",
     decoders: int = 1,
+    positions: bool | None = None,
 ) -> Captioner:
     """Return an untrained captioner of "scenes" (encoder from scratch) or "photos" (frozen EfficientNet-Lite0).
 
@@ -115,6 +116,8 @@ def build(
         attention: a name in `attention.MECHANISMS` that the decoder accepts; None is the decoder's default.
         decoder: a name in `decoders.DECODERS`.
         decoders: their number; several form an `Ensemble`.
+        positions: whether the values hold a positional encoding of their places (`decoders.InputProjection`); None is
+            yes for scenes and no for photographs.
 
     Raises:
         ValueError: an unknown name, or an attention that the decoder does not support; the message lists the choices.
@@ -129,6 +132,7 @@ def build(
         if attention not in MECHANISMS:
             reason = f"there is no attention called {attention!r}"
         raise ValueError(f"{reason}; choose from {', '.join(decoder_class.mechanisms)}")
+    positions = task == "scenes" if positions is None else positions
     widths, hidden = SIZES[size]
     encoder: ConvEncoder | EfficientNetLite0
     if task == "scenes":
@@ -136,9 +140,12 @@ def build(
     else:
         encoder, hidden, dropout = EfficientNetLite0().requires_grad_(False), 2 * hidden, 0.5
     members = [
-        decoder_class(len(vocabulary), encoder.channels, hidden, attention=attention, dropout=dropout)
+        decoder_class(
+            len(vocabulary), encoder.channels, hidden, attention=attention, dropout=dropout, positions=positions
+        )
         for _ in range(decoders)
     ]
     config = {"task": task, "size": size, "attention": attention, "decoder": decoder, "decoders": decoders}
+    config |= {"positions": True} if positions else {}
     module = members[0] if decoders == 1 else Ensemble(members)
     return Captioner(encoder, module, vocabulary, image_size=IMAGE_SIZES[task], config=config)

@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 pytest.register_assert_rewrite("tests.faults.injection")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest tests first, so that no process is left alone with one at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("first") is None)
+
+
 @pytest.fixture(scope="session")
 def scenes_captioner() -> "Captioner":
     """The captioner of scenes that ships."""

@@ -171,5 +171,5 @@ def test_mirroring_twice_gives_the_caption_back(caption):
     """And a caption changes in the mirror exactly if a flip falsifies it."""
     mirrored = augment.mirror_caption(caption)
     assert augment.mirror_caption(mirrored) == caption
-    assert (mirrored != caption) == augment.flip_falsifies(caption)
-    assert augment.flip_falsifies(mirrored) == augment.flip_falsifies(caption)
+    assert (mirrored != caption) == augment.flip_falsifies(caption, "en")
+    assert augment.flip_falsifies(mirrored, "en") == augment.flip_falsifies(caption, "en")

@@ -28,10 +28,10 @@ RUN_OPTIONS = "--out --seed --resume --precision --devices --nodes --strategy"
 OPTIONS = {  # of every command
     "caption": "--beam --json --csv --jsonl --coco --attention --checkpoint",
     "train scenes": f"--size --attention --decoder {RUN_OPTIONS}",
-    "train photos": f"--data --split-ratio --init-from --reward-holdout {RUN_OPTIONS}",
-    "ensemble": "--data --out",
+    "train photos": f"--data --split-ratio --strict --language --init-from --reward-holdout {RUN_OPTIONS}",
+    "ensemble": "--data --strict --out",
     "evaluate scenes": "--split --checkpoint --beam --json",
-    "evaluate photos": "--data --split-ratio --split --checkpoint --beam --json --results",
+    "evaluate photos": "--data --split-ratio --strict --language --split --checkpoint --beam --json --results",
     "data flickr8k": "--url --archive --out --size --sha256",
     "scenes": "--out --count --split --seed",
     "info": "",
@@ -324,7 +324,7 @@ def test_train_passes_its_options_to_the_recipe(run, called, tmp_path):
     run("train", "photos", "--data", tmp_path, "--out", tmp_path / "d", "--reward-holdout", "--init-from", "photos")
     scenes_options = {"seed": 0, "size": "base", "resume": False, "precision": "32-true"}
     photos_options = {"seed": 0, "resume": False, "init_from": None, "reward_holdout": False, "precision": "32-true"}
-    photos_options |= {"split_ratio": None}
+    photos_options |= {"split_ratio": None, "language": None, "strict": False}
     assert called == [
         ("scenes", (out,), scenes_options | {"seed": 7, "size": "tiny"}),
         ("scenes", (tmp_path / "b",), scenes_options | {"attention": "multi_head", "decoder": "transformer"}),
@@ -455,8 +455,13 @@ def test_scores_of_scenes_are_printed_under_the_agreed_names(run, loaded, scenes
     monkeypatch.setattr(tasks.scenes, "evaluate", few)
     status, lines, err = run("evaluate", "scenes", "--json")
     assert (status, len(lines), err) == (0, 1, [])
-    assert json.loads(lines[0]) == few(scenes_model, "test", beam=5)
-    of_scenes = {"truth", "exact", "states_relation", "pointing", "compositional_truth"}
+    assert json.loads(lines[0]) == few(scenes_model, "test", beam=1)
+    of_scenes = {
+        "truth", "exact", "pointing", "compositional_truth", "forced_choice", "reference_loss",
+        "truth_directional", "truth_left_of", "truth_right_of", "truth_above", "truth_below",
+        "states_relation", "states_size", "states_number",
+        "distinct_openings", "words_used", "distinct_of_five", "true_of_five",
+    }  # fmt: skip
     assert json.loads(lines[0]).keys() == SCORES | of_scenes
     assert run("evaluate", "scenes", "--split", "spring")[::2] == (
         1, ["companion: there is no split called 'spring'; choose one of train, validation, test, compositional"]

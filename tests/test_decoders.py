@@ -306,7 +306,8 @@ def test_every_decoder_declares_its_mechanisms_and_follows_the_protocol(decoder)
     assert isinstance(module, decoders.Decoder)
     if declared.supports_alignment:
         assert module.context_logits(torch.zeros(4, HIDDEN, dtype=torch.float64)).shape == (4, VOCAB)
-        assert module.input_proj(torch.zeros(4, CHANNELS, dtype=torch.float64)).shape == (4, HIDDEN)
+        grid = Grid(torch.zeros(2, 4, CHANNELS, dtype=torch.float64), 2, 2)
+        assert module.input_proj(grid).shape == (2, 4, HIDDEN)
 
 
 # --- attending to the place that the query names ------------------------------------------------------------------

@@ -138,7 +138,7 @@ def test_its_card_has_the_facts_of_every_member_and_scores_on_all_of_dev(joined,
     assert card["minutes"] == 3.0
     assert card["config"]["decoders"] == 2
     examples = datasets.read(album).splits["dev"]
-    captions = tasks.photos.caption(checkpoints.load(out), examples)
+    captions, _ = tasks.photos.caption(checkpoints.load(out), examples)
     assert card["metrics"] == round_scores(tasks.photos.score(captions, examples))
     assert {file.name for file in out.iterdir()} == {"weights.safetensors", "vocabulary.json", "card.json"}
 

@@ -42,7 +42,7 @@ from jaxtyping import Int
 from torch import Tensor, nn
 
 from companion.attention import build
-from companion.decoders import State, Step, expand_beams, input_projection, tied_output_proj
+from companion.decoders import InputProjection, State, Step, expand_beams, tied_output_proj
 from companion.encoders import Grid
 
 
@@ -54,10 +54,17 @@ class ToyDecoder(nn.Module):
     supports_alignment = False
 
     def __init__(
-        self, vocab: int, channels: int, hidden: int = 512, *, attention: str = "scaled_dot", dropout: float = 0.1
+        self,
+        vocab: int,
+        channels: int,
+        hidden: int = 512,
+        *,
+        attention: str = "scaled_dot",
+        dropout: float = 0.1,
+        positions: bool = False,
     ):
         super().__init__()
-        self.input_proj = input_projection(channels, hidden, dropout)
+        self.input_proj = InputProjection(channels, hidden, dropout, positions=positions)
         self.attention = build(attention, hidden, hidden, hidden)
         self.embed = nn.Embedding(vocab, hidden)
         self.merge = nn.Linear(2 * hidden, hidden)
@@ -66,7 +73,7 @@ class ToyDecoder(nn.Module):
 
     def start(self, grid: Grid) -> State:
         """Return the state before the first word."""
-        values = self.input_proj(grid.features)
+        values = self.input_proj(grid)
         zeros = values.new_zeros(len(values), 1, values.shape[-1] + 1)  # the sum of the embeddings, and their number
         return State(self.attention.prepare(values, values), (zeros,))
 
@@ -163,7 +170,7 @@ def test_a_registered_toy_is_trained_from_the_command_line_to_the_card(
     arguments = [word for key, value in options.items() for word in (f"--{key}", value)]
     assert cli.main(["train", "scenes", "--out", str(tmp_path / "run"), "--size", "tiny", *arguments]) == 0
     card = checkpoints.card(tmp_path / "run")
-    assert card["config"] == {"task": "scenes", "size": "tiny", "decoders": 1} | options
+    assert card["config"] == {"task": "scenes", "size": "tiny", "decoders": 1, "positions": True} | options
     assert " ".join(arguments) in card["command"]
     assert card["metrics"].keys() >= {"truth", "pointing", "bleu4"}
     world = scenes.make_dataset("test", 2)

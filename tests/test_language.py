@@ -25,6 +25,7 @@ NAMED = {
     "key projection": "key_proj",
     "length normalisation": "length_power",
     "query projection": "query_proj",
+    "residual connection": "residual",
     "value projection": "value_proj",
     "weight tying": "tied_output_proj",
 }
@@ -39,6 +40,7 @@ BOOK_ONLY = frozenset(
         "kernel regression",
         "long tail",
         "overfitting",
+        "permutation equivariance",
         "reward hacking",
         "saturation",
         "scheduled sampling",

@@ -135,6 +135,7 @@ def test_a_captioner_has_the_parts_that_were_named(decoder, attention):
         "attention": attention,
         "decoder": decoder,
         "decoders": 1,
+        "positions": True,
     }
     assert captioner.image_size == 64
     assert all(x.requires_grad for x in captioner.parameters())

@@ -255,7 +255,7 @@ sides = st.lists(st.sampled_from("the left Right LEFTMOST right-hand bright upri
 def test_mirroring_a_caption_twice_gives_it_back_and_changes_it_exactly_if_a_flip_makes_it_false(caption):
     mirrored = augment.mirror_caption(caption)
     assert augment.mirror_caption(mirrored) == caption
-    assert (mirrored != caption) == augment.flip_falsifies(caption)
+    assert (mirrored != caption) == augment.flip_falsifies(caption, "en")
 
 
 # -- scenes -----------------------------------------------------------------------------------------------------------

@@ -1,4 +1,7 @@
-"""What the README promises is run: its console session, its Python, its commands, its tree of files."""
+"""What the README promises is run: its console session, its Python, its tree of files.
+
+`test_printed_commands.py` runs its other commands.
+"""
 
 import re
 import shlex
@@ -40,14 +43,6 @@ def test_the_python_runs(folder_of_photographs):
     exec(code, names)
     caption = names["caption"]
     assert len(caption.words) == len(caption.weights) > 2
-
-
-def test_the_command_line_understands_every_command():
-    lines = [line for block in blocks("") for line in block.splitlines() if line.startswith("companion ")]
-    assert len(lines) >= 6
-    for line in lines:
-        words = shlex.split(re.sub(r"[\[\]]", "", line).replace("...", ""))
-        cli.build_parser().parse_args(words[1:])  # exits, and so fails, on a word that it does not know
 
 
 def test_the_tree_of_files_is_the_one_that_is_there():

@@ -1,5 +1,7 @@
 """Reinforcement learning: captions with a high reward become more probable, and equal rewards change nothing."""
 
+import copy
+
 import pytest
 import torch
 
@@ -97,16 +99,31 @@ def test_the_temperature_is_that_of_the_samples_and_of_their_probabilities(capti
     assert half != pytest.approx(whole, abs=1e-3)
 
 
-def test_a_false_caption_has_no_reward_whatever_its_style_and_a_true_relation_a_quarter_more(world):
+def test_a_caption_is_worth_one_if_it_is_true_and_names_everything(world):
     """Of the references of fifty scenes, and of the same ones as captions of another scene."""
-    reward = tasks.scenes.caption_reward
     world = world[:50]
-    for scene, other in zip(world, [*world[1:], world[0]], strict=True):
-        for line in (reference.text for reference in scene.captions):
-            assert reward(line, scene) == (1.25 if tasks.scenes.states_relation(line) else 1.0)
-            assert reward(line, scene, style=0.3) == reward(line, scene) + 0.3
-            assert scenes.is_exact(line, other) or reward(line, other, style=0.3) == 0.0
-    assert reward("red", world[0], style=0.3) == 0.0
+    reward = tasks.scenes.scene_reward(world)
+    for i, other in enumerate([*range(1, 50), 0]):
+        lines = [reference.text for reference in world[i].captions]
+        assert reward([i], [lines]) == [[1.0] * len(lines)]
+        exact = [float(scenes.is_exact(line, world[other])) for line in lines]  # a reference repeats no phrase
+        assert reward([other], [lines]) == [exact]
+    assert reward([0, 1], [["red"], ["nonsense"]]) == [[0.0], [0.0]]
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("two red circles", 1.0),
+        ("a small red circle and a large red circle", 1.0),
+        ("a red circle and a red circle", 0.0),
+        ("a red circle and a small red circle", 1.0),
+        ("a red circle", 0.0),
+    ],
+)
+def test_objects_alike_are_counted_or_told_apart(line, expected):
+    alike = [scenes.scene_object("a small red circle", 20, 14), scenes.scene_object("a large red circle", 40, 44)]
+    assert tasks.scenes.caption_reward(line, scenes.render_scene(alike)) == expected
 
 
 def test_the_cider_reward_is_the_cider_d_of_each_caption_against_the_references_of_its_picture():
@@ -121,13 +138,49 @@ def test_the_cider_reward_is_the_cider_d_of_each_caption_against_the_references_
     assert rewards[1][0] > rewards[1][1]
 
 
-def test_the_reward_of_scenes_pays_for_style_in_true_captions_alone():
-    world = scenes.make_dataset("train", 20)
-    train = tasks.scenes.to_examples(world)
-    true = world[3].captions[0].text
-    false = next(c.text for s in world for c in s.captions if not scenes.is_exact(c.text, world[3]))
-    ((cider_of_true, cider_of_false),) = training.cider_reward(train)([3], [[true, false]])
-    assert cider_of_true > cider_of_false > 0
-    reward = tasks.scenes.scene_reward(world, train)
-    expected = tasks.scenes.caption_reward(true, world[3]) + 0.02 * cider_of_true
-    assert reward([3], [[true, false]]) == [[expected, 0.0]]
+@pytest.mark.parametrize("kl_weight", [0.1, 0.7])
+def test_the_divergence_penalty_is_the_log_ratio_to_the_reference_model(captioner, monkeypatch, kl_weight):
+    """Recomputed caption by caption from the two models' probabilities of the words that were sampled."""
+    reference = copy.deepcopy(captioner)
+    with torch.no_grad():
+        reference.decoder.output_proj.bias[VOCABULARY.id("red")] += 1.0
+    advantages, captions = [], []
+    has_signal, sample = training.reinforce.has_signal, decoding.sample
+    monkeypatch.setattr(training.reinforce, "has_signal", lambda a, limit: advantages.append(a) or has_signal(a, limit))
+    monkeypatch.setattr(decoding, "sample", lambda *a, **k: captions.append(sample(*a, **k)) or captions[-1])
+    reward_fn = lambda _, lines: [[float("red" in line) for line in of_image] for of_image in lines]  # noqa: E731
+    loss_of(captioner, reward_fn, reference=reference, kl_weight=kl_weight)
+
+    def log_probability(model, image, words):
+        ids = torch.tensor([[[VOCABULARY.start, *map(VOCABULARY.id, words), VOCABULARY.end]]])
+        logits = model(IMAGES[image : image + 1], ids[..., :-1]).logits
+        return training.token_log_probs(logits, ids[..., 1:]).sum().item()
+
+    reward = torch.tensor(
+        [
+            [
+                float("red" in c.words) - kl_weight * (c.log_probability - log_probability(reference, i, c.words))
+                for c in of_image
+            ]
+            for i, of_image in enumerate(captions[0])
+        ]
+    )
+    expected = (reward - reward.mean(1, keepdim=True)) * 5 / 4
+    assert torch.allclose(advantages[0], expected, atol=1e-4)
+
+
+def test_with_the_penalty_a_model_that_gains_nothing_goes_back_to_the_reference(captioner):
+    """Equal rewards: the penalty alone moves a model that prefers "red" back to one that does not."""
+    reference = copy.deepcopy(captioner)
+    with torch.no_grad():
+        captioner.decoder.output_proj.bias[VOCABULARY.id("red")] += 2.0
+    before, wanted = share_of_red(captioner), share_of_red(reference)
+    optimizer = torch.optim.AdamW(training.parameter_groups(captioner, 0.0), lr=1e-2)
+    torch.manual_seed(2)
+    for _ in range(30):
+        loss = loss_of(captioner, lambda _, c: [[0.0] * 5] * 3, reference=reference, kl_weight=0.5)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert before > wanted + 0.1
+    assert abs(share_of_red(captioner) - wanted) < abs(before - wanted) / 2

@@ -16,7 +16,12 @@ from companion.vocabulary import Vocabulary, detokenize, tokenize
 from tests.helpers import small_captioner
 
 METRICS = {"bleu1", "bleu2", "bleu3", "bleu4", "rouge_l", "cider_d"}
-SCENES = METRICS | {"truth", "exact", "states_relation", "pointing"}
+STATED = {
+    "truth_directional", "truth_left_of", "truth_right_of", "truth_above", "truth_below",
+    "states_relation", "states_size", "states_number", "distinct_openings", "words_used",
+}  # fmt: skip
+PROBED = {"compositional_truth", "forced_choice", "reference_loss", "distinct_of_five", "true_of_five"}
+SCENES = METRICS | STATED | {"truth", "exact", "pointing"}
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +51,7 @@ def test_a_reference_that_attends_to_its_objects_is_perfect(world):
     assert len(complete) >= 10
     scores = tasks.scenes.score([attending(exact_reference(s), s) for s in complete], complete)
     assert scores.keys() == SCENES
-    perfect = SCENES - {"cider_d", "states_relation"}
+    perfect = SCENES - {"cider_d", "states_relation", "states_size", "distinct_openings", "words_used"}
     assert {name: round(scores[name], 9) for name in perfect} == dict.fromkeys(perfect, 1.0)
     relations = {"left", "right", "above", "below", "inside", "over", "under"}
     with_relation = [bool(relations & set(exact_reference(s))) for s in complete]
@@ -87,7 +92,7 @@ def captioner(world):
 
 def test_the_scores_of_scenes_have_the_agreed_names_and_are_numbers(captioner):
     scores = tasks.scenes.evaluate(captioner, "validation", beam=2, count=3)
-    assert scores.keys() == SCENES | {"compositional_truth"}
+    assert scores.keys() == SCENES | PROBED
     assert all(isinstance(value, float) and np.isfinite(value) for value in scores.values())
     json.dumps(scores, allow_nan=False)
 

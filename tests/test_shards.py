@@ -123,6 +123,21 @@ def test_an_image_that_cannot_be_read_leaves_no_index(album, tmp_path):
     assert not (tmp_path / "out" / "train.json").exists()
 
 
+def test_images_that_cannot_be_read_are_reported_and_left_out_if_wanted(album, tmp_path):
+    bad = [datasets.Example(f"bad{i}.jpg", tmp_path / f"bad{i}.jpg", CAPTIONS) for i in range(3)]
+    for example in bad:
+        example.image.write_text("<html>")
+    lines = []
+    shards.write([*bad[:2], *album, bad[2]], tmp_path / "out", "train", images_per_shard=2, report=lines.append)
+    assert sorted(line.partition(": ")[0] for line in lines) == [str(example.image) for example in bad]
+    assert all(line.endswith("; left out") for line in lines)
+    read = [example for batch in shards.batches(tmp_path / "out", "train", 4) for example in batch]
+    assert sorted(example.name for example in read) == sorted(example.name for example in album)
+    with pytest.raises(ValueError, match="none of the 3 pictures can be read"):
+        shards.write(bad, tmp_path / "none", "train", report=lines.append)
+    assert not list((tmp_path / "none").iterdir())
+
+
 # -- shards from strangers --------------------------------------------------------------------------------------------
 
 

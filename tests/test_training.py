@@ -47,7 +47,7 @@ class Corpus(NamedTuple):
 
 
 def corpus_of(world):
-    examples = tasks.scenes.to_examples(world)
+    examples = tasks.scene_batches.to_examples(world)
     vocabulary = tasks.run.build_vocabulary(examples, min_count=1)
     tokens = datasets.caption_tensor(examples, vocabulary)
     return Corpus(world, Batch(scenes.image_tensor(world), tokens, torch.arange(len(world))), vocabulary)
@@ -211,7 +211,7 @@ def test_the_alignment_loss_is_the_cost_of_the_attention_and_of_the_word_read_fr
     costs = []
     for image, beam, word in alignment.any(-1).nonzero().tolist():
         region = alignment[image, beam, word]
-        feature = decoder.input_proj(grid.features[image, region]).mean(0)
+        feature = decoder.input_proj(grid)[image, region].mean(0)
         log_probs = decoder.output_proj(torch.tanh(decoder.from_context(feature))).log_softmax(-1)
         gain = weights[image, beam, word, region].sum().log() + log_probs[targets[image, beam, word]]
         costs.append(-gain.item())
@@ -251,7 +251,7 @@ def test_an_epoch_has_every_picture_once_in_as_many_batches_as_it_says_and_none_
 def test_a_batch_holds_the_captions_the_alignment_and_the_views_of_its_pictures(corpus):
     """Of the pictures that take part, and mirrored only where that is allowed."""
     _, tokens, _, _ = corpus.batch
-    alignment = tasks.scenes.alignment_targets(corpus.world)
+    alignment = tasks.scene_batches.alignment_targets(corpus.world)
     mirrorable, image_ids = torch.arange(8) % 2 == 0, torch.tensor([1, 2, 4, 6, 7])
     source = CaptionBatches(
         tokens, lambda chosen, mirrored: torch.stack([chosen, mirrored.long()]).float()[:, :, None, None],

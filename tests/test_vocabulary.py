@@ -1,4 +1,4 @@
-"""Text is tokenized and encoded in one way, and decoding gives the words back."""
+"""English text is tokenized and encoded in one way, and decoding gives the words back."""
 
 import json
 
@@ -93,6 +93,12 @@ def test_decoding_stops_at_the_first_end_and_omits_start_and_pad():
     assert vocabulary.decode([1, 5, 0, 3, 4, 2, 4, 2]) == ["b", "<unk>", "a"]
     assert vocabulary.decode([1, 4]) == ["a"]
     assert vocabulary.decode([]) == []
+
+
+def test_the_known_share_counts_every_word_as_often_as_it_occurs():
+    vocabulary = Vocabulary([*SPECIALS, "a", "dog"])
+    assert vocabulary.known_share(["A dog", "a cat and a dog"]) == 5 / 7
+    assert vocabulary.known_share(["", "!"]) == vocabulary.known_share([]) == 1.0
 
 
 @settings(max_examples=100, deadline=None)

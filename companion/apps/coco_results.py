@@ -6,15 +6,16 @@ Source: Chen et al. 2015, "Microsoft COCO Captions", https://cocodataset.org/#fo
 import json
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from companion import metrics
-from companion.datasets import Dataset, Example, get_split
+from companion.datasets import Dataset, Example, get_split, load_readable_images
 from companion.datasets.examples import split_name
 from companion.datasets.parsing import Log, load_json, read_json, read_records, shorten
 from companion.files import atomic_write
+from companion.tokenizer import find_tokenizer
 
 Id = int | str
 
@@ -34,12 +35,21 @@ def write_coco_results(path: Path, captions: Mapping[str, str]) -> None:
 
 
 def score_coco_results(
-    results: Iterable[tuple[Id, str]], dataset: Dataset, split: str = "dev", *, folder: Path
-) -> dict[str, float]:
+    results: Iterable[tuple[Id, str]],
+    dataset: Dataset,
+    split: str = "dev",
+    *,
+    folder: Path,
+    language: str = "en",
+    report: Callable[[str], None] | None = None,
+) -> dict[str, float | int]:
     """Return the scores of captions with ids against those of a split of the data set, which was read from `folder`.
 
+    All are in one language, a code in `tokenizer.TOKENIZERS`.
     An id is that of the picture in the data set's own JSON, the picture's name with or without folder and suffix, or
-    the number that ends it. Captions of pictures in other splits are left out.
+    the number that ends it. Captions of pictures in other splits are left out. With `report`, so are pictures without
+    a caption that cannot be decoded, for which nobody can make one; it is called with a line for each, and their number
+    is added to the scores as in `tasks.photos.evaluate`.
 
     Raises:
         ValueError: there is no such split, a picture of it has no caption or several, or an id is of no picture. The
@@ -57,6 +67,13 @@ def score_coco_results(
             texts[names.pop()].append(caption)
         elif names or not _find(image_id, foreign):
             unknown.append(image_id)
+    damaged: dict[str, str] = {}
+    if report is not None:
+        damaged = _damaged([example for example in examples if example.name not in texts])
+        if len(damaged) < len(examples):
+            examples = [example for example in examples if example.name not in damaged]
+            for reason in damaged.values():
+                report(f"{reason}; left out")
     missing = [example.name for example in examples if example.name not in texts]
     double = [name for name, captions in texts.items() if len(captions) > 1]
     problems = [
@@ -70,7 +87,19 @@ def score_coco_results(
     ]
     if problems:
         raise ValueError(f"the results do not fit the split {split!r} of {folder}: {'; '.join(problems)}")
-    return metrics.score([texts[each.name][0] for each in examples], [list(each.captions) for each in examples])
+    counts = {"photographs": len(examples), "left_out": len(damaged)} if damaged else {}
+    references = metrics.References([list(each.captions) for each in examples], find_tokenizer(language))
+    scores = metrics.score([texts[each.name][0] for each in examples], references)
+    return scores | counts
+
+
+def _damaged(examples: Sequence[Example]) -> dict[str, str]:
+    """Return the names of the pictures that cannot be decoded, with the reasons."""
+    return {
+        examples[first].name: reasons[0]
+        for first in range(len(examples))
+        if (reasons := load_readable_images(examples[first : first + 1])[1])
+    }
 
 
 def read_coco_results(path: Path) -> list[tuple[Id, str]]:

@@ -19,6 +19,7 @@ from torch import Tensor
 from companion.checkpoints.quantization import dequantize, quantize
 from companion.files import atomic_write
 from companion.models import Captioner, build
+from companion.tokenizer import find_tokenizer
 from companion.vocabulary import Vocabulary
 
 FORMAT = 2  # of the card's keys and the tensors' names; increased when either changes
@@ -74,6 +75,7 @@ def save(captioner: Captioner, folder: Path | str, card: dict[str, Any]) -> None
     facts = {  # digests of these bytes and not of the files: another process may be saving into the same folder
         "format": FORMAT,
         "config": captioner.config,
+        "language": captioner.vocabulary.tokenizer.language,
         "vocabulary_size": len(captioner.vocabulary),
         "sha256": hashlib.sha256(weights).hexdigest(),
         "vocabulary_sha256": hashlib.sha256(words).hexdigest(),
@@ -89,7 +91,8 @@ def load(name: Path | str) -> Captioner:
     """
     folder = resolve(name)
     facts = card(folder)
-    vocabulary = Vocabulary.load(verify_sha256(folder / "vocabulary.json", facts["vocabulary_sha256"]))
+    tokenizer = find_tokenizer(facts["language"])
+    vocabulary = Vocabulary.load(verify_sha256(folder / "vocabulary.json", facts["vocabulary_sha256"]), tokenizer)
     weights = verify_sha256(folder / "weights.safetensors", facts["sha256"])
     try:
         captioner = build(vocabulary=vocabulary, **facts["config"])
@@ -119,6 +122,10 @@ def card(name: Path | str) -> dict[str, Any]:
         raise ValueError(f"{path}: format {version}, and this version reads format {FORMAT}; train the model again")
     if missing or not isinstance(facts["config"], dict):
         raise ValueError(f"{path}: not a model card of this package: no {', '.join(missing) or 'config'}")
+    try:
+        find_tokenizer(facts.setdefault("language", "en"))  # cards had no such key when all captions were English
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{path}: {error}") from None
     return facts
 
 

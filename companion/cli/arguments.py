@@ -116,6 +116,13 @@ def decoder_name(text: str) -> str:
     return registered(text, "decoder", DECODERS)
 
 
+def language_code(text: str) -> str:
+    """Return the language of a code such as zh or zh-TW, if `TOKENIZERS` has it. Raises ArgumentTypeError if not."""
+    from companion.tokenizer import TOKENIZERS
+
+    return registered(re.split("[-_]", text.lower())[0], "language", sorted(TOKENIZERS))
+
+
 def registered(name: str, kind: str, registry: Iterable[str]) -> str:
     """Return the name if it is in the registry. Raises ArgumentTypeError, with the choices, if not."""
     if name not in registry:
@@ -137,3 +144,5 @@ def check_results(options: Any) -> None:
     """Raise ValueError if `evaluate photos` is given captions to score and a model to make them with, too."""
     if options.results and (options.checkpoint, options.beam) != ("photos", 5):
         raise ValueError("--results holds the captions; leave --checkpoint and --beam away")
+    if options.language and not options.results:
+        raise ValueError("--language is for --results; a checkpoint has the language of its captions")

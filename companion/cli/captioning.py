@@ -3,9 +3,10 @@
 import argparse
 import contextlib
 import json
+import os
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,29 +39,55 @@ def caption(options: argparse.Namespace) -> int:
     has_folder = any(path.is_dir() for path in options.photos)
     if outputs or has_folder or (figures and figures.paths):
         answers = show_progress(answers, len(paths), len(captions))
+    is_alone = len(paths) == 1 and not has_folder
+    form = "json" if options.json else "nothing" if outputs else "text" if is_alone else "named text"
     with contextlib.closing(results) if results else contextlib.nullcontext():
-        for path, result in answers:
-            if isinstance(result, ValueError):
-                failed = report_error(result)
-                continue
-            if figures:
-                figures.add(path, result)
-            if results:
-                results.append(caption_record(path, result))
-            captions[path] = result.text
-            if options.json:
-                print(json.dumps(caption_record(path, result)), flush=True)
-            elif not outputs:
-                is_alone = len(paths) == 1 and not has_folder
-                print(result.text if is_alone else f"{printable(path)}: {result.text}", flush=True)
+        failed |= write_captions(answers, captions, results=results, figures=figures, form=form)
+    if options.coco:
+        write_coco(options.coco, {path: captions[path] for path in paths if path in captions}, names)
+    return failed
+
+
+def write_captions(
+    answers: Iterable[Any], captions: dict[Path, str], *, results: Any, figures: Figures | None, form: str
+) -> int:
+    """Write each answer where it was asked for and add its caption to `captions`; return 1 if one is an error, else 0.
+
+    Args:
+        answers: each photograph with its caption, or with the ValueError that says why it has none.
+        captions: the caption of each photograph.
+        results: the file to which each caption is appended, or None.
+        figures: the figures to which each photograph is added, or None.
+        form: what is printed: "json", the "text" alone, "named text", that is with its photograph, or "nothing".
+    """
+    failed = 0
+    for path, result in answers:
+        if isinstance(result, ValueError):
+            failed = report_error(result)
+            continue
+        if figures:
+            figures.add(path, result)
+        if results:
+            results.append(caption_record(path, result))
+        captions[path] = result.text
+        if form == "json":
+            print(json.dumps(caption_record(path, result)), flush=True)
+        elif form == "text":
+            print(result.text, flush=True)
+        elif form == "named text":
+            print(f"{printable(path)}: {result.text}", flush=True)
     if figures:
         figures.finish()
-    if options.coco:
-        in_order = {path: captions[path] for path in paths if path in captions}
-        labels = [names[path] for path in in_order]
-        labels = labels if len(set(labels)) == len(labels) else [str(path) for path in in_order]
-        apps.write_coco_results(options.coco, dict(zip(labels, in_order.values(), strict=True)))
-    return int(failed)
+    return failed
+
+
+def write_coco(out: Path, captions: Mapping[Path, str], names: Mapping[Path, str]) -> None:
+    """Write the captions as COCO results, each by the photograph's short name, or by its path where two share one."""
+    from companion import apps
+
+    labels = [names[path] for path in captions]
+    labels = labels if len(set(labels)) == len(labels) else [str(path) for path in captions]
+    apps.write_coco_results(out, dict(zip(labels, captions.values(), strict=True)))
 
 
 def list_photographs(given: Sequence[Path], *, figures: Path | None) -> tuple[list[Path], dict[Path, str], int]:
@@ -94,13 +121,14 @@ def list_photographs(given: Sequence[Path], *, figures: Path | None) -> tuple[li
 
 def check_outputs(outputs: Sequence[Path], photographs: Sequence[Path]) -> None:
     """Raise ValueError if a file of captions cannot be written, or would overwrite one of the photographs."""
-    known = {photograph.resolve() for photograph in photographs} if outputs else set()
+    # Unlike `Path.resolve`, this takes a link to itself.
+    known = set(map(os.path.realpath, photographs)) if outputs else set()
     for path in outputs:
         for wrong, reason in (
             (path.is_dir(), "is a folder"),
             (not path.parent.is_dir(), f"there is no folder {path.parent}"),
-            (path.resolve() in known, "is one of the photographs"),
-            ([each.resolve() for each in outputs].count(path.resolve()) > 1, "is to hold two kinds of results"),
+            (os.path.realpath(path) in known, "is one of the photographs"),
+            ([*map(os.path.realpath, outputs)].count(os.path.realpath(path)) > 1, "is to hold two kinds of results"),
         ):
             if wrong:
                 raise ValueError(f"{path}: {reason}; choose another name for the captions")

@@ -5,6 +5,7 @@ Every command imports what it needs, and no more, when it runs.
 
 import argparse
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,8 @@ def train_photos(options: argparse.Namespace) -> int:
         init_from=options.init_from,
         reward_holdout=options.reward_holdout,
         split_ratio=options.split_ratio,
+        language=options.language,
+        strict=options.strict,
         fabric=fabric,
     )
     return report_saved(options.out, fabric)
@@ -77,7 +80,8 @@ def claim_output_dir(folder: Path, resume: bool = False) -> None:
         from companion.tasks.run import RUN_FILES
 
         unfinished = tuple(f".{name}." for name in RUN_FILES)  # temporary files of a run that was killed
-        foreign = {name for name in foreign - set(RUN_FILES) if not name.startswith(unfinished)}
+        # A file that is written in its turn under a temporary name has two dots in front.
+        foreign = {name for name in foreign - set(RUN_FILES) if not name.replace("..", ".", 1).startswith(unfinished)}
     if foreign:
         raise ValueError(f"{folder}: holds {min(foreign)} already; choose another --out (--resume continues a run)")
     folder.mkdir(parents=True, exist_ok=True)
@@ -91,7 +95,7 @@ def ensemble(options: argparse.Namespace) -> int:
     if len(options.folders) < 2:
         raise ValueError("an ensemble takes two checkpoints or more")
     claim_output_dir(options.out)
-    tasks.ensembling.ensemble(options.folders, options.data, options.out)
+    tasks.ensembling.ensemble(options.folders, options.data, options.out, strict=options.strict)
     print(f"saved in {options.out}")
     return 0
 
@@ -108,13 +112,16 @@ def evaluate_scenes(options: argparse.Namespace) -> int:
 def evaluate_photos(options: argparse.Namespace) -> int:
     """Print the scores of a captioner of photographs, or of the captions in a file of COCO results."""
     import_matplotlib()
-    from companion import apps, tasks
+    from companion import apps, datasets, tasks
     from companion.tasks.data import read_data
 
     if options.results:
         results = apps.read_coco_results(options.results)
-        dataset = read_data(options.data, split_ratio=options.split_ratio)
-        scores = apps.score_coco_results(results, dataset, options.split, folder=options.data)
+        dataset = read_data(options.data, split_ratio=options.split_ratio, strict=options.strict)
+        report = None if options.strict else datasets.print_issue
+        scores = apps.score_coco_results(
+            results, dataset, options.split, folder=options.data, language=options.language or "en", report=report
+        )
         return print_scores(scores, as_json=options.json)
     captioner = load_for(options)
     scores = tasks.photos.evaluate(
@@ -124,6 +131,7 @@ def evaluate_photos(options: argparse.Namespace) -> int:
         beam=options.beam,
         trained=[options.checkpoint],
         split_ratio=options.split_ratio,
+        strict=options.strict,
     )
     return print_scores(scores, as_json=options.json)
 
@@ -138,9 +146,10 @@ def load_for(options: argparse.Namespace) -> Any:
     return captioner
 
 
-def print_scores(scores: dict[str, float], *, as_json: bool) -> int:
-    """Print the scores, one a line or as one JSON object, and return the exit status 0."""
-    print(json.dumps(scores) if as_json else "\n".join(f"{name:20} {value:.4f}" for name, value in scores.items()))
+def print_scores(scores: Mapping[str, float | int], *, as_json: bool) -> int:
+    """Print the scores, and counts, one a line or as one JSON object, and return the exit status 0."""
+    lines = (f"{name:20} {value if isinstance(value, int) else f'{value:.4f}'}" for name, value in scores.items())
+    print(json.dumps(scores) if as_json else "\n".join(lines))
     return 0
 
 

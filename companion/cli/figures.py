@@ -56,13 +56,13 @@ class Figures:
 
     def _check(self, out: Path, names: Mapping[Path, str]) -> None:
         """Raise ValueError if the figures cannot be written, or would overwrite one of the photographs."""
-        photographs = {photograph.resolve() for photograph in names}
+        photographs = set(map(os.path.realpath, names))
         is_folder, suffix = self.out.is_dir(), self.out.suffix.lower()
         wrong_kind = (self.out.exists() or bool(suffix)) and not is_folder if self.paths else is_folder
         for wrong, reason in (
             (wrong_kind, "is not the name of a PNG file, or of a folder for several"),
             (not out.parent.is_dir(), f"there is no folder {out.parent}"),
-            (any(figure.resolve() in photographs for figure in (self.out, *self.paths.values())),
+            (any(os.path.realpath(figure) in photographs for figure in (self.out, *self.paths.values())),
              "is one of the photographs, or would overwrite one"),
         ):  # fmt: skip
             if wrong:

@@ -2,7 +2,7 @@
 
     companion caption PHOTO|FOLDER... [--beam 5] [--json] [--csv|--jsonl FILE] [--coco FILE] [--attention OUT]
     companion train scenes --out DIR [--size tiny] [--attention NAME] [--decoder NAME]
-    companion train photos --data DIR --out DIR [--init-from DIR] [--reward-holdout] [--split-ratio 0.9/0.1]
+    companion train photos --data DIR --out DIR [--init-from DIR] [--reward-holdout] [--language zh]
     companion ensemble DIR DIR... --data DIR --out DIR
     companion evaluate scenes [--checkpoint DIR] [--split NAME] [--json]
     companion evaluate photos --data DIR [--checkpoint DIR | --results FILE] [--split NAME] [--json]
@@ -29,6 +29,7 @@ from companion.cli.arguments import (
     check_results,
     decoder_name,
     int_in_range,
+    language_code,
     positive_int,
     report_error,
     sha256_digest,
@@ -131,6 +132,8 @@ def add_train_photos(tasks: Group) -> None:
     parser = add_command(tasks, "photos", about, commands.train_photos)
     add_data_folder(parser, "data set, as published (Flickr8k, COCO, CSV, ...)")
     add_split_ratio(parser)
+    add_strict(parser)
+    add_language(parser, "of the captions (default: that of the checkpoint it begins with, or en)")
     parser.add_argument(
         "--init-from", metavar="DIR", help='checkpoint whose weights are the start ("photos": the one that ships)'
     )
@@ -166,6 +169,7 @@ def add_ensemble(group: Group) -> None:
     parser = add_command(group, "ensemble", about, commands.ensemble)
     parser.add_argument("folders", nargs="+", metavar="DIR", help="checkpoints of `train photos`, two or more")
     add_data_folder(parser, "data set that they were trained on; the ensemble is measured on its dev split")
+    add_strict(parser)
     add_out(parser, "folder of the new checkpoint")
 
 
@@ -175,23 +179,25 @@ def add_evaluate(group: Group) -> None:
 
     about = "Score a captioner of drawn scenes."
     parser = add_command(tasks, "scenes", about, commands.evaluate_scenes, task="scenes")
-    add_scoring_options(parser, "scenes", "test")
+    add_scoring_options(parser, "scenes", "test", beam=1)
 
     about = "Score a captioner of photographs."
     parser = add_command(tasks, "photos", about, commands.evaluate_photos, task="photos", check=check_results)
     add_data_folder(parser, "data set, as published (Flickr8k, COCO, CSV, ...)")
     add_split_ratio(parser)
-    add_scoring_options(parser, "photos", "dev")
+    add_strict(parser)
+    add_scoring_options(parser, "photos", "dev", beam=5)
+    add_language(parser, "of the captions of --results (default en)")
     parser.add_argument(
         "--results", type=Path, metavar="FILE", help='score these captions instead: [{"image_id", "caption"}] of COCO'
     )
 
 
-def add_scoring_options(parser: Parser, checkpoint: str, split: str) -> None:
+def add_scoring_options(parser: Parser, checkpoint: str, split: str, *, beam: int) -> None:
     """Add the options of every evaluation, with these defaults."""
     parser.add_argument("--split", default=split, metavar="NAME", help=f"split to score on (default {split})")
     add_checkpoint(parser, checkpoint)
-    add_beam(parser)
+    add_beam(parser, beam)
     parser.add_argument("--json", action="store_true", help="print the scores as one JSON object")
 
 
@@ -246,16 +252,26 @@ def add_split_ratio(parser: Parser) -> None:
     )
 
 
+def add_strict(parser: Parser) -> None:
+    """Add what is to be done about damaged data."""
+    about = "stop at the first caption or picture that cannot be used; without it they are named and left out"
+    parser.add_argument("--strict", action="store_true", help=about)
+
+
+def add_language(parser: Parser, about: str) -> None:
+    """Add the language of captions."""
+    parser.add_argument("--language", type=language_code, metavar="CODE", help=f"language {about}: de, hi, zh, ...")
+
+
 def add_seed(parser: Parser, about: str) -> None:
     """Add the seed of whatever is random."""
     parser.add_argument("--seed", type=int_in_range, default=0, metavar="N", help=f"seed of {about} (default 0)")
 
 
-def add_beam(parser: Parser) -> None:
-    """Add the width of the beam search."""
-    parser.add_argument(
-        "--beam", type=positive_int, default=5, metavar="N", help="width of the beam search (default 5)"
-    )
+def add_beam(parser: Parser, default: int = 5) -> None:
+    """Add the width of the beam search; 1 is greedy search."""
+    about = f"width of the beam search, 1 for greedy search (default {default})"
+    parser.add_argument("--beam", type=positive_int, default=default, metavar="N", help=about)
 
 
 def add_checkpoint(parser: Parser, default: str) -> None:

@@ -10,6 +10,7 @@ from companion.datasets.collate import (
     collate_captions,
     length_bucketed,
     load_images,
+    load_readable_images,
     trim_padding,
 )
 from companion.datasets.examples import Dataset, Example
@@ -51,6 +52,7 @@ __all__ = [
     "load_image",
     "load_images",
     "load_original",
+    "load_readable_images",
     "print_issue",
     "read",
     "shards",

@@ -13,7 +13,7 @@ from jaxtyping import Int, UInt8
 from torch import Tensor
 
 from companion.datasets.examples import Example
-from companion.datasets.images import load_image
+from companion.datasets.images import IMAGE_SIZE, load_image
 from companion.vocabulary import Vocabulary
 
 
@@ -23,6 +23,17 @@ def load_images(examples: Sequence[Example]) -> UInt8[Tensor, "batch 3 row col"]
     Raises ValueError, naming the file, if one cannot be read.
     """
     return torch.stack([_pixels(example.image) for example in examples])
+
+
+def load_readable_images(examples: Sequence[Example]) -> tuple[UInt8[Tensor, "readable 3 row col"], dict[int, str]]:
+    """Return the pictures that `load_images` can read; of the others the reason, "FILE: reason", by the index."""
+    images, reasons = [], {}
+    for i, example in enumerate(examples):
+        try:
+            images.append(_pixels(example.image))
+        except ValueError as error:
+            reasons[i] = str(error)
+    return torch.stack(images) if images else torch.empty((0, 3, IMAGE_SIZE, IMAGE_SIZE), dtype=torch.uint8), reasons
 
 
 def _pixels(image: Path | np.ndarray) -> Tensor:

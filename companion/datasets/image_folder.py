@@ -3,6 +3,7 @@
 Explained in the chapter on real photographs.
 """
 
+import contextlib
 import os
 import re
 import unicodedata
@@ -154,8 +155,10 @@ def _as_text(name: str) -> str:
 
 def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:
     """Yield the files and folders in a folder; nothing if there is no such folder."""
-    if folder.is_dir():
-        yield from (entry for entry in os.scandir(folder) if entry.is_dir() or entry.is_file())
+    for entry in os.scandir(folder) if folder.is_dir() else ():
+        with contextlib.suppress(OSError):  # a link to itself
+            if entry.is_dir() or entry.is_file():
+                yield entry
 
 
 def _exact(name: str) -> str:

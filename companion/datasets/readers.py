@@ -21,6 +21,7 @@ def read(
     *,
     report: Callable[[str], None] | None = None,
     split_ratio: Sequence[float] | None = None,
+    strict: bool = False,
 ) -> Dataset:
     """Return the data set in `folder`, in the first of the `LAYOUTS` that finds pictures with captions in it.
 
@@ -29,9 +30,11 @@ def read(
         report: called with every issue and every note, one line each.
         split_ratio: shares of train and dev (and test). If no picture is in a split dev, so many of those in train are
             put there; see `splits.hold_out`. None leaves the splits as they are.
+        strict: the first issue is an error.
 
     Raises:
-        ValueError: the folder has none of the layouts, no picture in it can be used, or one is in two splits.
+        ValueError: the folder has none of the layouts, no picture in it can be used, or one is in two splits; or with
+            `strict`, there is an issue.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -39,6 +42,8 @@ def read(
     dataset = _find_dataset(folder)
     if not dataset.splits:
         raise ValueError(f"{folder}: no picture with a caption could be read; {_cause(dataset.issues)}")
+    if strict and dataset.issues:
+        raise ValueError(dataset.issues[0].rpartition(";")[0])
     if split_ratio is not None:
         dataset = hold_out(dataset, split_ratio, folder)
     dataset = _note_near_copies(dataset, folder)

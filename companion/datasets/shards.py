@@ -43,6 +43,7 @@ def write(
     *,
     images_per_shard: int = IMAGES_PER_SHARD,
     seed: int = 0,
+    report: Callable[[str], None] | None = None,
 ) -> int:
     """Write a split as `folder/split-000000.tar` and so on, and return the number of shards.
 
@@ -55,9 +56,10 @@ def write(
         split: name of the split.
         images_per_shard: size of all shards but the last.
         seed: of the shuffling.
+        report: called with one line for each picture that cannot be read, which is then left out.
 
     Raises:
-        ValueError: the folder has such a split already, or a picture cannot be read.
+        ValueError: the folder has such a split already, no picture can be read, or without `report`, one cannot.
     """
     folder, package = Path(folder), webdataset()
     index = folder / f"{split}.json"
@@ -65,14 +67,25 @@ def write(
         raise ValueError(f"{index}: is there already; choose another folder")
     folder.mkdir(parents=True, exist_ok=True)
     shuffled = torch.randperm(len(examples), generator=torch.Generator().manual_seed(seed))
-    counts = []
-    for number, part in enumerate(shuffled.split(images_per_shard)):
-        data = io.BytesIO()
+    counts: list[int] = []
+    for part in shuffled.split(images_per_shard):
+        data, count = io.BytesIO(), 0
         with package.TarWriter(data, encoder=False, mtime=0) as shard:
             for i in part.tolist():
-                shard.write({"__key__": f"{i:09}", **encode_sample(examples[i])})
-        atomic_write(folder / shard_name(split, number), data.getvalue())
-        counts.append(len(part))
+                try:
+                    sample = encode_sample(examples[i])
+                except ValueError as error:
+                    if report is None:
+                        raise
+                    report(f"{error}; left out")
+                    continue
+                shard.write({"__key__": f"{i:09}", **sample})
+                count += 1
+        if count:
+            atomic_write(folder / shard_name(split, len(counts)), data.getvalue())
+            counts.append(count)
+    if not counts:
+        raise ValueError(f"{folder}: no shards were written, since none of the {len(examples):,} pictures can be read")
     atomic_write(index, json.dumps({"pictures": counts}).encode())
     return len(counts)
 

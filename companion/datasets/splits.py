@@ -9,8 +9,10 @@ from pathlib import Path
 
 from companion.datasets.copies import content_hash, file_of
 from companion.datasets.examples import Dataset, Example
+from companion.datasets.images import can_decode
 
 DEFAULT_SPLIT_RATIO = (0.9, 0.1)  # train, dev; a third number is for test
+SMALL = 50  # pictures; in fewer, a damaged one may be all that a split would get
 
 
 def hold_out(dataset: Dataset, ratio: Sequence[float], folder: Path | str) -> Dataset:
@@ -18,7 +20,8 @@ def hold_out(dataset: Dataset, ratio: Sequence[float], folder: Path | str) -> Da
 
     Where a picture goes is decided by the SHA-256 of its file. So the choice is the same on every machine, two copies
     of a picture go the same way, and no picture changes its split when it is renamed or when others are added. The
-    smallest data sets are an exception, because every split gets one picture at least.
+    smallest data sets are an exception, because every split gets one picture at least; there, those that cannot be
+    decoded stay in train.
 
     Args:
         dataset: it gets a note that says what was done.
@@ -34,12 +37,14 @@ def hold_out(dataset: Dataset, ratio: Sequence[float], folder: Path | str) -> Da
         if share > 0 and name not in dataset.splits
     }
     positions = [_position(example) for example in examples]
-    split_at = _assign(sorted(set(positions)), shares, keep_some=ratio[0] > 0)
+    small = len(examples) < SMALL
+    whole = {p for p, example in zip(positions, examples, strict=True) if not small or can_decode(file_of(example))}
+    split_at = _assign(sorted(whole or set(positions)), shares, keep_some=ratio[0] > 0)
     if split_at is None:
         return dataset
     splits: dict[str, list[Example]] = {"train": [], **{name: [] for name in shares}}
     for example, position in zip(examples, positions, strict=True):
-        splits[split_at[position]].append(example)
+        splits[split_at.get(position, "train")].append(example)
     counts = " and ".join(f"{len(splits[name]):,} as {name!r}" for name in shares)
     note = (
         f"{folder}: there is no split 'dev'; of {len(examples):,} pictures {counts} were held out from training, "

@@ -9,9 +9,10 @@ import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
-from companion.datasets.copies import Copy, find_copies
+from companion.datasets.copies import Copy, file_of, find_copies
 from companion.datasets.examples import SPLITS, Dataset, Example, split_name
 from companion.datasets.image_folder import ImageFolder, is_unsafe
+from companion.datasets.images import can_decode
 from companion.datasets.parsing import Log, shorten
 
 ImageFolders = Path | str | Sequence[Path | str]  # one folder, or several of which the first with a picture has it
@@ -107,7 +108,8 @@ class DatasetBuilder(Log):
                 splits.setdefault(split, []).append(Example(name, path, tuple(self._captions[name])))
         self._report_unused()
         splits = {split: examples for split, examples in splits.items() if examples}
-        if copies := find_copies(splits):
+        # The same error page in place of two photographs is no leak; both will be left out.
+        if copies := [copy for copy in find_copies(splits) if can_decode(file_of(copy.example))]:
             raise ValueError(self._describe_leak(copies))
         return Dataset(splits, self.issues, self.notes)
 

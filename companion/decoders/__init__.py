@@ -6,10 +6,11 @@ add one line to `DECODERS`.
 from companion.decoders.base import (
     Decoder,
     DecoderClass,
+    InputProjection,
     State,
     Step,
     expand_beams,
-    input_projection,
+    grid_positions,
     tied_output_proj,
 )
 from companion.decoders.ensemble import Ensemble, mean_prediction, merge_states, split_states
@@ -21,6 +22,7 @@ __all__ = [
     "Decoder",
     "DecoderClass",
     "Ensemble",
+    "InputProjection",
     "LSTMDecoder",
     "State",
     "Step",
@@ -28,7 +30,7 @@ __all__ = [
     "TransformerDecoder",
     "causal_mask",
     "expand_beams",
-    "input_projection",
+    "grid_positions",
     "mean_prediction",
     "merge_states",
     "sinusoidal_positions",

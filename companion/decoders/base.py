@@ -13,6 +13,9 @@ from torch import Tensor, nn
 
 from companion.encoders import Grid
 
+POSITION_CHANNELS = 8  # of `grid_positions`
+POSITION_SCALE = 1.5  # of the encoding beside learned channels, whose size after training is about one
+
 
 class State(NamedTuple):
     """Everything a decoder remembers between two words.
@@ -77,8 +80,13 @@ class DecoderClass(Protocol):
     def supports_alignment(self) -> bool:
         """Whether its instances have `input_proj` and `context_logits`, which the alignment loss needs."""
 
-    def __call__(self, vocab: int, channels: int, hidden: int, *, attention: str, dropout: float) -> nn.Module:
-        """Build a decoder for a vocabulary of `vocab` words and a grid of `channels` channels."""
+    def __call__(
+        self, vocab: int, channels: int, hidden: int, *, attention: str, dropout: float, positions: bool
+    ) -> nn.Module:
+        """Build a decoder for a vocabulary of `vocab` words and a grid of `channels` channels.
+
+        With `positions`, its values hold a positional encoding (`InputProjection`).
+        """
 
 
 def expand_beams(state: State, beams: int) -> State:
@@ -87,9 +95,44 @@ def expand_beams(state: State, beams: int) -> State:
     return state.reorder(torch.zeros(pictures, beams, dtype=torch.long, device=state.carry[0].device))
 
 
-def input_projection(channels: int, hidden: int, dropout: float) -> nn.Sequential:
-    """Return the layers that project the encoder's channels to the decoder's width, with half the dropout."""
-    return nn.Sequential(nn.LayerNorm(channels), nn.Linear(channels, hidden), nn.ReLU(), nn.Dropout(dropout / 2))
+class InputProjection(nn.Sequential):
+    """The layers that turn the encoder's features into the decoder's values, one vector of width `hidden` per place.
+
+    With `positions`, the last `POSITION_CHANNELS` of a value are not learned: they are the positional encoding of its
+    place (`grid_positions`), times `POSITION_SCALE`. The features of a convolution hardly say where a place
+    lies, and a decoder that does not know it cannot tell left from right.
+
+    Args:
+        channels: channels of the encoder's grid.
+        hidden: width of a value.
+        dropout: of the decoder; half of it is applied to the learned channels.
+        positions: whether values hold a positional encoding.
+    """
+
+    def __init__(self, channels: int, hidden: int, dropout: float, *, positions: bool = False):
+        learned = hidden - POSITION_CHANNELS if positions else hidden
+        super().__init__(nn.LayerNorm(channels), nn.Linear(channels, learned), nn.ReLU(), nn.Dropout(dropout / 2))
+        self.positions = positions
+
+    def forward(self, grid: Grid) -> Float[Tensor, "batch place hidden"]:  # type: ignore[override]  # a grid, no tensor
+        """Return the values of a grid's places."""
+        values = super().forward(grid.features)
+        if not self.positions:
+            return values
+        encoding = POSITION_SCALE * grid_positions(grid.rows, grid.cols).to(values)
+        return torch.cat([values, encoding.expand(len(values), -1, -1)], dim=-1)
+
+
+def grid_positions(rows: int, cols: int) -> Float[Tensor, "place 8"]:
+    """Return the positional encoding of the places of a grid, row by row.
+
+    With y and x running from -1 to 1 down the rows and across the columns, the channels of a place are y, x, y^2, x^2,
+    sin(pi y), sin(pi x), cos(pi y), cos(pi x). It differs from that of Vaswani et al. (2017, section 3.5) in having two
+    axes and a fixed range, so that one vector can express left and right, and middle and border, of any grid.
+    """
+    y, x = torch.meshgrid(torch.linspace(-1, 1, rows), torch.linspace(-1, 1, cols), indexing="ij")
+    place = torch.stack([y, x], dim=-1).flatten(0, 1)
+    return torch.cat([place, place**2, (torch.pi * place).sin(), (torch.pi * place).cos()], dim=-1)
 
 
 def tied_output_proj(embed: nn.Embedding) -> nn.Linear:

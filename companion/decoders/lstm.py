@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from companion.attention import MECHANISMS
 from companion.attention import build as build_mechanism
-from companion.decoders.base import State, Step, expand_beams, input_projection, tied_output_proj
+from companion.decoders.base import InputProjection, State, Step, expand_beams, tied_output_proj
 from companion.encoders import Grid
 
 
@@ -36,6 +36,7 @@ class LSTMDecoder(nn.Module):
         hidden: width of all layers inside.
         attention: a name in `attention.MECHANISMS`.
         dropout: on embeddings and on the deep output layer; half of it on the projected grid.
+        positions: whether the values hold a positional encoding of their places.
 
     Raises:
         ValueError: an unknown mechanism, or one that needs something this decoder does not have.
@@ -46,10 +47,17 @@ class LSTMDecoder(nn.Module):
     supports_alignment = True
 
     def __init__(
-        self, vocab: int, channels: int, hidden: int = 512, *, attention: str = "additive", dropout: float = 0.5
+        self,
+        vocab: int,
+        channels: int,
+        hidden: int = 512,
+        *,
+        attention: str = "additive",
+        dropout: float = 0.5,
+        positions: bool = False,
     ):
         super().__init__()
-        self.input_proj = input_projection(channels, hidden, dropout)
+        self.input_proj = InputProjection(channels, hidden, dropout, positions=positions)
         self.attention = build_mechanism(attention, hidden, hidden, hidden // 2)
         if unknown := self.attention.needs - {"cell_state", "history"}:
             raise ValueError(f"the attention {attention!r} needs {', '.join(sorted(unknown))}; an LSTM has none")
@@ -68,7 +76,7 @@ class LSTMDecoder(nn.Module):
 
     def start(self, grid: Grid) -> State:
         """Return the state before the first word: prepared keys and values, and h and c from the mean feature."""
-        values = self.input_proj(grid.features)
+        values = self.input_proj(grid)
         carry = torch.tanh(self.init_state(values.mean(1, keepdim=True))).chunk(2, dim=-1)
         if "history" in self.attention.needs:
             carry = (*carry, self.attention.init_history(values))

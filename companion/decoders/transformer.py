@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from companion.attention import MultiHeadAttention
-from companion.decoders.base import State, Step, expand_beams, input_projection, tied_output_proj
+from companion.decoders.base import InputProjection, State, Step, expand_beams, tied_output_proj
 from companion.encoders import Grid
 
 
@@ -73,6 +73,7 @@ class TransformerDecoder(nn.Module):
         hidden: width of all layers inside.
         attention: "multi_head", the only mechanism that it supports.
         dropout: after every sub-layer.
+        positions: whether the picture's keys and values hold a positional encoding of their places.
         blocks: number of blocks.
         heads: number of heads.
 
@@ -92,13 +93,14 @@ class TransformerDecoder(nn.Module):
         *,
         attention: str = "multi_head",
         dropout: float = 0.3,
+        positions: bool = False,
         blocks: int = 2,
         heads: int = 8,
     ):
         super().__init__()
         if attention not in self.mechanisms:
             raise ValueError(f"the transformer decoder supports the attention 'multi_head' alone, not {attention!r}")
-        self.input_proj = input_projection(channels, hidden, dropout)
+        self.input_proj = InputProjection(channels, hidden, dropout, positions=positions)
         self.embed = nn.Embedding(vocab, hidden)
         self.blocks = nn.ModuleList(TransformerBlock(hidden, heads, dropout) for _ in range(blocks))
         self.norm = nn.LayerNorm(hidden)
@@ -107,7 +109,7 @@ class TransformerDecoder(nn.Module):
 
     def start(self, grid: Grid) -> State:
         """Return the state before the first word: the picture's keys and values for each block, and an empty past."""
-        values = self.input_proj(grid.features)
+        values = self.input_proj(grid)
         attentions = [cast(TransformerBlock, block).cross_attention for block in self.blocks]
         memory = [x for attention in attentions for x in attention.prepare(values, values)]
         batch, heads, _, channels = memory[0].shape

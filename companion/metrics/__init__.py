@@ -1,14 +1,15 @@
 """Caption metrics and attention grounding, all written here and checked against the reference implementations.
 
 `captions` has BLEU, ROUGE-L and CIDEr-D, with counts from `ngrams` and the references in `references`; `grounding`
-compares attention maps with object masks. `METRICS` lists the caption metrics; to add one, write it in a file here and
-register it in that table. Explained in the chapters on scoring and on grounding.
+compares attention maps with object masks; `statements` says what captions of scenes state and how much of it is true.
+`METRICS` lists the caption metrics; to add one, write it in a file here and register it in that table. Explained in the
+chapters on scoring and on grounding.
 """
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from companion.metrics import grounding
+from companion.metrics import grounding, statements
 from companion.metrics.captions import (
     BETA,
     SIGMA,
@@ -54,6 +55,7 @@ __all__ = [
     "score_cider_d",
     "score_rouge_l",
     "shared_ngrams",
+    "statements",
     "tokenized_pairs",
 ]
 

@@ -34,7 +34,7 @@ def bleu_counts(candidates: Sequence[str], references: ReferenceSets) -> list[Bl
     """
     words, references = tokenized_pairs(candidates, references)
     matches = []
-    for candidate_ngrams, reference_ngrams in zip(references.index.count(words), references.ngrams, strict=True):
+    for candidate_ngrams, reference_ngrams in zip(references.ngram_index.count(words), references.ngrams, strict=True):
         ours, theirs = shared_ngrams(candidate_ngrams, reference_ngrams, references.image)
         limit = np.zeros_like(candidate_ngrams.counts)  # the largest count in any one reference
         np.maximum.at(limit, ours, reference_ngrams.counts[theirs])
@@ -142,7 +142,7 @@ def cider_d_each(candidates: Sequence[str], references: ReferenceSets) -> list[f
     words, references = tokenized_pairs(candidates, references)
     image, cosine = references.image, np.zeros(len(references.image))
     for order, candidate_ngrams, reference_ngrams in zip(
-        ORDERS, references.index.count(words), references.ngrams, strict=True
+        ORDERS, references.ngram_index.count(words), references.ngrams, strict=True
     ):
         ours, theirs = shared_ngrams(candidate_ngrams, reference_ngrams, image)
         # g = tf * idf, and c and s have the same idf, so min(g_c, g_s) g_s = min(tf_c, tf_s) tf_s idf^2

@@ -1,7 +1,7 @@
 """Reference captions with their statistics, and the checks that every metric makes of its input.
 
-Captions are strings, tokenised by `companion.vocabulary.tokenize`; a caption without words is allowed. `references[i]`
-holds the references of `candidates[i]`, at least one. Explained in the chapter on scoring.
+Captions are strings, tokenised by the tokenizer of `References`, that of English by default; a caption without words is
+allowed. `references[i]` holds the references of `candidates[i]`, at least one. Explained in the chapter on scoring.
 """
 
 import math
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from companion.metrics.ngrams import SHIFT, NgramIndex, Ngrams
-from companion.vocabulary import tokenize
+from companion.tokenizer import ENGLISH, Tokenizer
 
 
 def check_list(name: str, given: Any, of: str) -> None:
@@ -62,40 +62,47 @@ def _short(given: Any) -> str:
     return " ".join(reprlib.repr(given).split())
 
 
-class References:
+class References(Sequence[Sequence[str]]):
     """The references of a set of images, with statistics that are computed once, when they are first needed.
 
-    To score many candidates against the same references, build this once and pass it to a metric in place of lists.
+    To score many candidates against the same references, or captions in another language than English, build this once
+    and pass it to a metric in place of lists.
     `words[image][reference]` is a list of words. In all other statistics the references of all images stand in one
     row, and `image` has the image of each.
 
     Args:
         references: for each image a list of strings, at least one.
+        tokenizer: makes words of these captions and of the candidates.
 
     Raises:
         ValueError: an image, named by its index, has no reference, or something in place of a list or of a string.
     """
 
-    def __init__(self, references: Sequence[Sequence[str]]):
+    def __init__(self, references: Sequence[Sequence[str]], tokenizer: Tokenizer = ENGLISH):
         check_list("references", references, "lists of strings")
         for index, captions in enumerate(references):
             check_list(f"references[{index}]", captions, "strings")
             if len(captions) == 0:
                 raise ValueError(f"references[{index}] is empty: each image needs at least one reference")
             check_captions(f"references[{index}]", captions)
-        self.words = [[tokenize(caption) for caption in captions] for captions in references]
+        self.captions, self.tokenizer = list(references), tokenizer
+        self.words = [[tokenizer.tokenize(caption) for caption in captions] for captions in references]
         self._corpus = self  # the source of the document frequencies
 
     def __len__(self) -> int:
         return len(self.words)
+
+    def __getitem__(self, image: Any) -> Any:
+        return self.captions[image]
 
     def take(self, images: Sequence[int]) -> "References":
         """Return the references of these images, repeats allowed, with the document frequencies of the whole corpus.
 
         For reinforcement learning: the rewards of a batch are `cider_d_each(samples, corpus.take(batch))`.
         """
-        part = References([])
-        part.words, part._corpus = [self.words[image] for image in images], self._corpus
+        part = References([], self.tokenizer)
+        part.captions, part.words = [self.captions[i] for i in images], [self.words[i] for i in images]
+        part._corpus = self._corpus
         chosen = [np.arange(*np.searchsorted(self.image, (image, image + 1))) for image in images]
         part.ngrams = [ngrams.take(np.concatenate(chosen)) for ngrams in self.ngrams]
         return part
@@ -111,14 +118,14 @@ class References:
         return np.array([len(words) for words in chain.from_iterable(self.words)])
 
     @cached_property
-    def index(self) -> NgramIndex:
+    def ngram_index(self) -> NgramIndex:
         """The ids of the n-grams of the whole corpus."""
-        return NgramIndex([*chain.from_iterable(self.words)]) if self._corpus is self else self._corpus.index
+        return NgramIndex([*chain.from_iterable(self.words)]) if self._corpus is self else self._corpus.ngram_index
 
     @cached_property
     def ngrams(self) -> list[Ngrams]:
         """The n-grams of the references, one entry for each order."""
-        return self.index.count([*chain.from_iterable(self.words)])
+        return self.ngram_index.count([*chain.from_iterable(self.words)])
 
     @cached_property
     def idf(self) -> list[np.ndarray]:
@@ -140,7 +147,7 @@ class References:
         return np.sqrt(squares + unseen_idf**2 * np.bincount(ngrams.caption[new], ngrams.counts[new] ** 2, captions))
 
 
-ReferenceSets = Sequence[Sequence[str]] | References  # what a metric takes as references
+ReferenceSets = Sequence[Sequence[str]] | References  # what a metric takes as references; lists are English
 
 
 def tokenized_pairs(candidates: Sequence[str], references: ReferenceSets) -> tuple[list[list[str]], References]:
@@ -159,4 +166,4 @@ def tokenized_pairs(candidates: Sequence[str], references: ReferenceSets) -> tup
         raise ValueError("no candidates: there is nothing to score")
     check_captions("candidates", candidates)
     references = references if isinstance(references, References) else References(references)
-    return [tokenize(candidate) for candidate in candidates], references
+    return [references.tokenizer.tokenize(candidate) for candidate in candidates], references

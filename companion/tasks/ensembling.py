@@ -13,19 +13,20 @@ from companion.decoders import Ensemble
 from companion.model_card import round_scores
 from companion.models import Captioner, build
 from companion.tasks import photos
-from companion.tasks.data import read_data
+from companion.tasks.data import leave_out, picture_reporter, read_data
 
 # What the card of an ensemble keeps of each member's card.
 MEMBER_FACTS = "command sha256 seed minutes metrics data train_config machine versions log".split()
 
 
-def ensemble(folders: Sequence[str], data: Path, out: Path) -> Captioner:
+def ensemble(folders: Sequence[str], data: Path, out: Path, *, strict: bool = False) -> Captioner:
     """Build an `Ensemble` of the decoders in the folders, measure it on the dev split of `data`, save it in `out`.
 
     Args:
         folders: checkpoints that `companion train photos` wrote.
         data: the data set that they were trained on.
         out: folder of the new checkpoint.
+        strict: the first caption or picture that cannot be used is an error; otherwise they are reported and left out.
 
     Raises:
         ValueError: a checkpoint is of another task, vocabulary or config than the first, or is an ensemble itself; or
@@ -42,8 +43,13 @@ def ensemble(folders: Sequence[str], data: Path, out: Path) -> Captioner:
     )
     stored = checkpoints.quantize(checkpoints.trained_weights(captioner))
     checkpoints.set_weights(captioner, checkpoints.dequantize(stored))
-    examples = datasets.get_split(read_data(data, trained=folders), "dev")
-    measured = photos.photo_card(photos.caption(captioner, examples), examples)
+    examples = datasets.get_split(read_data(data, trained=folders, strict=strict), "dev")
+    reporter = picture_reporter(datasets.print_issue, strict=strict)
+    captions, left_out = photos.caption(captioner, examples, report=reporter)
+    whole = leave_out(examples, left_out, place=f"{data}, split 'dev'", report=datasets.print_issue)
+    measured = photos.photo_card(captions, whole)
+    if left_out:
+        measured["measured"] = f"dev, {len(whole)} of {len(examples)} photographs"
     cards = [checkpoints.card(folder) for folder in folders]
     names = " ".join(shlex.quote(Path(folder).name) for folder in folders)
     card = {
@@ -63,6 +69,9 @@ def incompatibility(captioner: Captioner, first: Captioner) -> str | None:
         return f"was trained on {captioner.config['task']}, not on photographs"
     if isinstance(captioner.decoder, Ensemble):
         return "holds several decoders already"
-    if captioner.config != first.config or captioner.vocabulary.words != first.vocabulary.words:
+    vocabulary = captioner.vocabulary
+    if (captioner.config, vocabulary.words, vocabulary.tokenizer) != (
+        first.config, first.vocabulary.words, first.vocabulary.tokenizer
+    ):  # fmt: skip
         return "has another vocabulary or config than the first"
     return None

@@ -4,7 +4,7 @@ The recipe of the weights that ship stands at the top. Explained in the chapter 
 """
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +16,16 @@ from tqdm import tqdm
 
 from companion import checkpoints, datasets, metrics
 from companion.datasets import Example
-from companion.datasets.augment import flip_falsifies
 from companion.decoding import Caption
 from companion.encoders import Grid
 from companion.model_card import EXAMPLES_SHOWN, attention_stats, metric_intervals
 from companion.models import Captioner, build
-from companion.tasks.data import format_ratio, read_data
+from companion.tasks import languages
+from companion.tasks.data import format_ratio, leave_out, picture_reporter, read_data
 from companion.tasks.run import RunFacts, build_vocabulary, finalize_run
+from companion.tokenizer import ENGLISH
 from companion.training import CaptionBatches, TrainConfig, cider_reward, distributed, feature_cache, fit
+from companion.vocabulary import SPECIALS, Vocabulary
 
 PHOTOS = TrainConfig(
     epochs=9, lr=1.5e-3, batch_size=32, captions_per_image=3, weight_decay=0.05, label_smoothing=0.1,
@@ -57,12 +59,15 @@ def train(
     init_from: str | None = None,
     reward_holdout: bool = False,
     split_ratio: Sequence[float] | None = None,
+    language: str | None = None,
+    strict: bool = False,
     fabric: Fabric | None = None,
     config: TrainConfig | None = None,
 ) -> Captioner:
     """Train a decoder on the photographs and captions in `data`, over a frozen encoder, and save it in `out`.
 
-    Every photograph is also seen mirrored, unless one of its captions says left or right.
+    Every photograph is also seen mirrored, unless one of its captions says left or right, or may do so in a language
+    of which these words are not known.
 
     Args:
         data: a data set that `datasets.read` reads. If it names no split dev, some of its pictures are held out as dev.
@@ -74,6 +79,9 @@ def train(
         reward_holdout: keep one photograph in `HOLDOUT_EVERY`, the same for every seed, out of the cross-entropy epochs
             and use only those with the reward; `PHOTOS_REWARD_HOLDOUT` is then the default config.
         split_ratio: the shares of train and dev (and test) for a data set without dev; see `read_data`.
+        language: of the captions, a code in `tokenizer.TOKENIZERS`. The checkpoint keeps its tokenizer. None is that of
+            `init_from`, or English.
+        strict: the first caption or picture that cannot be used is an error; otherwise they are reported and left out.
         fabric: devices and precision.
         config: hyperparameters.
 
@@ -86,24 +94,35 @@ def train(
     report = datasets.print_issue if fabric.is_global_zero else None
     trained = [init_from] if init_from else []
     dataset = distributed.rank_zero_first(
-        fabric, lambda: read_data(data, trained=trained, split_ratio=split_ratio, report=report)
+        fabric, lambda: read_data(data, trained=trained, split_ratio=split_ratio, report=report, strict=strict)
     )
     config = config._replace(split_ratio=format_ratio(dataset.split_ratio))
-    examples, dev = datasets.get_split(dataset, "train"), datasets.get_split(dataset, "dev")
-    torch.manual_seed(seed)
-    captioner = checkpoints.load(init_from) if init_from else build("photos", build_vocabulary(examples, MIN_COUNT))
-    if captioner.config["task"] != "photos":
-        raise ValueError(f"{init_from}: was trained on {captioner.config['task']}, not on photographs")
+    splits = {name: datasets.get_split(dataset, name) for name in ("train", "dev")}
+    initial = checkpoints.load(init_from) if init_from else None
+    if initial and initial.config["task"] != "photos":
+        raise ValueError(f"{init_from}: was trained on {initial.config['task']}, not on photographs")
+    tokenizer = languages.choose_tokenizer(language, initial, init_from)
+    sides = languages.side_language(language, tokenizer)
+    if report is not None:
+        for note in languages.language_notes(splits["train"], tokenizer, sides):
+            report(f"{data}: {note}")
     out.mkdir(parents=True, exist_ok=True)
-    cache, dev_cache = distributed.rank_zero_first(
-        fabric,
-        lambda: [
-            feature_cache.cache_features(captioner.encoder, split, out / f"{name}.npy")
-            for split, name in ((examples, "train"), (dev, "dev"))
-        ],
-    )
-    tokens = datasets.caption_tensor(examples, captioner.vocabulary)
-    mirrorable = torch.tensor([not any(map(flip_falsifies, example.captions)) for example in examples])
+    # The photographs first: the captions of those that cannot be read are in no vocabulary and in no reference.
+    encoder = (initial or build("photos", Vocabulary(list(SPECIALS)))).encoder
+
+    def encode(name: str) -> tuple[list[Example], np.ndarray]:
+        reporter = picture_reporter(report, strict=strict)
+        grids, left_out = feature_cache.cache_features(encoder, splits[name], out / f"{name}.npy", report=reporter)
+        return leave_out(splits[name], left_out, place=f"{data}, split {name!r}", report=report), grids
+
+    (examples, cache), (dev, dev_cache) = distributed.rank_zero_first(fabric, lambda: [*map(encode, splits)])
+    torch.manual_seed(seed)
+    captioner = initial or build("photos", build_vocabulary(examples, MIN_COUNT, tokenizer))
+    known_words = captioner.vocabulary.known_share(caption for example in dev for caption in example.captions)
+    if report is not None and known_words < languages.FEW_KNOWN:
+        report(f"{data}: {languages.known_words_note(captioner.vocabulary, known_words)}")
+    tokens = datasets.caption_tensor(examples, captioner.vocabulary, max_words=tokenizer.max_words)
+    mirrorable = languages.find_mirrorable(examples, sides)
 
     def load(chosen: Tensor, mirrored: Tensor | None) -> Grid:
         assert mirrored is not None
@@ -124,11 +143,16 @@ def train(
     log = fit(
         captioner, taught, config,
         out=out, validate=validate, resume=resume, fabric=fabric,
-        reward_fn=cider_reward(examples), rl_batches=held_out,
+        reward_fn=cider_reward(examples, tokenizer),
+        rl_batches=held_out,
     )  # fmt: skip
-    facts = data_facts(data, examples, dev, len(few))
+    facts = data_facts(data, examples, dev, len(few)) | {"known_words": round(known_words, 4)}
+    left_out = {"train": len(splits["train"]) - len(examples), "dev": len(splits["dev"]) - len(dev)}
+    if any(left_out.values()):
+        facts |= {"left_out": left_out, "measured": f"dev, {len(dev)} of {len(splits['dev'])} photographs"}
     command = f"companion train photos --data {shlex.quote(data.name)} --out {shlex.quote(out.name)}"
     command += " --reward-holdout" * reward_holdout
+    command += f" --language {language}" * (language is not None)
     command += f" --split-ratio {config.split_ratio}" * (split_ratio is not None)
     if init_from:
         start = checkpoints.card(init_from)
@@ -141,6 +165,9 @@ def train(
 
     run = RunFacts(command, config, log, facts)
     distributed.on_rank_zero(fabric, lambda: finalize_run(captioner, run, out=out, fabric=fabric, measure=measure))
+    if any(left_out.values()) and report is not None:
+        counts = (f"{len(some):,} of {len(splits[name]):,}" for some, name in ((examples, "train"), (dev, "dev")))
+        report("{}: trained on {} photographs and measured on {}; the others cannot be read".format(data, *counts))
     return captioner
 
 
@@ -163,12 +190,28 @@ def holdout_split(count: int, held_out: int) -> tuple[Tensor, Tensor]:
     return order[:-held_out], order[-held_out:]
 
 
-def caption(captioner: Captioner, examples: Sequence[Example], *, beam: int = 5) -> list[Caption]:
-    """Return a caption for every photograph, read from its file."""
+def caption(
+    captioner: Captioner,
+    examples: Sequence[Example],
+    *,
+    beam: int = 5,
+    report: Callable[[str], None] | None = None,
+) -> tuple[list[Caption], dict[int, str]]:
+    """Return a caption for every photograph whose file can be read; of the others the reason, by the index.
+
+    `report` is called with each reason; an exception of it ends the work.
+    """
+    report = report or (lambda reason: None)
     captions: list[Caption] = []
-    for first in tqdm(range(0, len(examples), 50), desc="captioning", unit="batch", leave=False):
-        captions += captioner.caption(datasets.load_images(examples[first : first + 50]), beam)
-    return captions
+    left_out: dict[int, str] = {}
+    for first in tqdm(range(0, len(examples), 50), desc="captioning", unit="batch", leave=False, disable=None):
+        images, reasons = datasets.load_readable_images(examples[first : first + 50])
+        left_out |= {first + i: reason for i, reason in reasons.items()}
+        for reason in reasons.values():
+            with tqdm.external_write_mode():  # above the bar
+                report(reason)
+        captions += captioner.caption(images, beam) if len(images) else []
+    return captions, left_out
 
 
 def caption_cached(captioner: Captioner, cache: np.ndarray, *, beam: int = 5, batch_size: int = 100) -> list[Caption]:
@@ -182,7 +225,7 @@ def caption_cached(captioner: Captioner, cache: np.ndarray, *, beam: int = 5, ba
 
 def score(captions: Sequence[Caption], examples: Sequence[Example]) -> dict[str, float]:
     """Return `metrics.score` against the photographs' own captions."""
-    return metrics.score([c.text for c in captions], [list(example.captions) for example in examples])
+    return metrics.score([c.text for c in captions], languages.make_references(captions, examples))
 
 
 def evaluate(
@@ -193,14 +236,29 @@ def evaluate(
     beam: int = 5,
     trained: Sequence[str] = (),
     split_ratio: Sequence[float] | None = None,
-) -> dict[str, float]:
+    strict: bool = False,
+) -> dict[str, float | int]:
     """Return the scores on a split of the data set in the folder `data`; its issues go to standard error.
 
-    `trained` names the checkpoint of the captioner, so that a dev split that is made here is one that it has not seen;
-    `split_ratio` has the shares of the splits; see `read_data`.
+    If there are photographs that cannot be read, their number is added as "left_out", and that of the others as
+    "photographs".
+
+    Args:
+        captioner: what is scored.
+        data: the folder.
+        split: name of the split.
+        beam: width of the beam search.
+        trained: the checkpoint of the captioner, so that a dev split that is made here is one that it has not seen.
+        split_ratio: the shares of the splits; see `read_data`.
+        strict: the first caption or picture that cannot be used is an error.
     """
-    examples = datasets.get_split(read_data(data, trained=trained, split_ratio=split_ratio), split)
-    return score(caption(captioner, examples, beam=beam), examples)
+    dataset = read_data(data, trained=trained, split_ratio=split_ratio, strict=strict)
+    examples = datasets.get_split(dataset, split)
+    reporter = picture_reporter(datasets.print_issue, strict=strict)
+    captions, left_out = caption(captioner, examples, beam=beam, report=reporter)
+    examples = leave_out(examples, left_out, place=f"{data}, split {split!r}", report=datasets.print_issue)
+    counts = {"photographs": len(examples), "left_out": len(left_out)} if left_out else {}
+    return score(captions, examples) | counts
 
 
 def word_class(word: str) -> str:
@@ -211,7 +269,8 @@ def word_class(word: str) -> str:
 def photo_card(captions: Sequence[Caption], examples: Sequence[Example]) -> dict[str, Any]:
     """Return what a card says of captions of photographs, which it names and does not show."""
     lines = [c.text for c in captions]
-    references = [list(example.captions) for example in examples]
+    references = languages.make_references(captions, examples)
+    is_english = references.tokenizer == ENGLISH
     each = metrics.cider_d_each(lines, references)
     order = np.argsort(each, kind="stable").tolist()
 
@@ -223,5 +282,5 @@ def photo_card(captions: Sequence[Caption], examples: Sequence[Example]) -> dict
         "intervals": metric_intervals(lines, references),
         "successes": show(order[::-1][:EXAMPLES_SHOWN]),
         "failures": show(order[:EXAMPLES_SHOWN]),
-        "attention_stats": attention_stats(captions, word_class),
+        "attention_stats": attention_stats(captions, word_class if is_english else lambda word: "word"),
     }

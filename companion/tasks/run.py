@@ -16,12 +16,13 @@ from companion.datasets import Example
 from companion.files import atomic_write
 from companion.model_card import round_scores
 from companion.models import Captioner
+from companion.tokenizer import ENGLISH, Tokenizer
 from companion.training import TrainConfig
 from companion.vocabulary import Vocabulary
 
 RUN_FILES = (  # all that a run writes into its folder
     *("train.npy", "train.sha256", "dev.npy", "dev.sha256"),  # cached features of photographs
-    *("training.safetensors", "log.jsonl"),  # what resuming needs
+    *("training.safetensors", "reference.safetensors", "log.jsonl"),  # what resuming needs
     *("weights.safetensors", "vocabulary.json", "card.json", "learning.png"),
 )
 
@@ -35,9 +36,9 @@ class RunFacts(NamedTuple):
     data: dict[str, Any]
 
 
-def build_vocabulary(train: Sequence[Example], min_count: int) -> Vocabulary:
+def build_vocabulary(train: Sequence[Example], min_count: int, tokenizer: Tokenizer = ENGLISH) -> Vocabulary:
     """Return the words that occur at least `min_count` times in the training captions."""
-    return Vocabulary.build((caption for example in train for caption in example.captions), min_count)
+    return Vocabulary.build((caption for example in train for caption in example.captions), min_count, tokenizer)
 
 
 def finalize_run(

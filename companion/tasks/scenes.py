@@ -10,31 +10,30 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool
 from lightning_fabric import Fabric
-from torch import Tensor
 
-from companion import datasets, metrics, scenes
-from companion.datasets import Example
+from companion import metrics, scenes
 from companion.decoders import DECODERS
 from companion.decoding import Caption
-from companion.metrics import grounding
-from companion.model_card import EXAMPLES_SHOWN, attention_stats, bootstrap_interval, metric_intervals
+from companion.metrics import grounding, statements
+from companion.model_card import EXAMPLES_SHOWN, attention_stats, bootstrap_interval, metric_intervals, round_scores
 from companion.models import Captioner, build
 from companion.scenes import Scene
+from companion.tasks import scene_probes
 from companion.tasks.run import RunFacts, build_vocabulary, finalize_run
-from companion.training import CaptionBatches, RewardFn, TrainConfig, cider_reward, distributed, feature_cache, fit
+from companion.tasks.scene_batches import SceneBatches, to_examples
+from companion.training import RewardFn, TrainConfig, distributed, feature_cache, fit
 
-TINY = TrainConfig(epochs=4, lr=6e-3, captions_per_image=2, alignment_weight=2.0, rl_epochs=2, rl_lr=1e-3)
-BASE = TrainConfig(
-    epochs=4, lr=4e-3, captions_per_image=2, alignment_weight=2.0, word_dropout=0.3, rl_epochs=3, rl_lr=6e-4,
-    min_advantage=0.005,
+TINY = TrainConfig(
+    epochs=4, lr=6e-3, captions_per_image=2, alignment_weight=2.0, word_dropout=0.1,
+    rl_epochs=1, rl_lr=6e-4, kl_weight=0.15, min_advantage=0.0,
 )  # fmt: skip
-CONFIGS = {"tiny": (TINY, 12_500), "base": (BASE, 33_000)}  # hyperparameters and number of training scenes by size
+BASE = TINY._replace(epochs=6, lr=4e-3, rl_epochs=1, rl_lr=4e-4)
+CONFIGS = {"tiny": (TINY, 12_500), "base": (BASE, 33_000)}  # hyperparameters, and scenes in an epoch, by size
+VOCABULARY_SCENES = 1000  # whose captions hold every word of the grammar
 ATTENTION = "coverage"  # of the LSTM decoder of the shipped model
 VALIDATION_SIZE = 300  # scenes, scored after every epoch
 MEASURED = 1000  # scenes, for the card
-STYLE_WEIGHT = 0.02  # of CIDEr-D in the reward; with 0.1 a model names two objects of one colour by one shape
 
 
 def train(
@@ -60,7 +59,7 @@ def train(
         resume: continue the run in `out`.
         fabric: devices and precision.
         config: hyperparameters, by default those of the size in `CONFIGS`.
-        count: number of training scenes, by default that of the size.
+        count: scenes in an epoch, by default that of the size.
     """
     fabric = fabric or distributed.launch()
     size_config, size_count = CONFIGS[size]
@@ -69,28 +68,27 @@ def train(
         config = config._replace(alignment_weight=0.0)
     if attention is None and decoder == "lstm":
         attention = ATTENTION
-    world, validation = scenes.make_dataset("train", count), scenes.make_dataset("validation", VALIDATION_SIZE)
-    examples = to_examples(world)
+    validation = scenes.make_dataset("validation", VALIDATION_SIZE)
+    examples = to_examples(scenes.make_dataset("train", VOCABULARY_SCENES))
     torch.manual_seed(seed)
     captioner = build("scenes", build_vocabulary(examples, min_count=1), size, attention=attention, decoder=decoder)
-    images, tokens = scenes.image_tensor(world), datasets.caption_tensor(examples, captioner.vocabulary)
-    batches = CaptionBatches(
-        tokens, lambda chosen, _: images[chosen],
-        batch_size=config.batch_size, captions_per_image=config.captions_per_image,
-        alignment=alignment_targets(world) if config.alignment_weight else None,
-    )  # fmt: skip
+    batches = SceneBatches(count, captioner.vocabulary, config)
+
+    def reward(image_ids: Sequence[int], captions: Sequence[Sequence[str]]) -> Sequence[Sequence[float]]:
+        return scene_reward(batches.world)(image_ids, captions)
 
     def validate(captioner: Captioner) -> dict[str, float]:
         return score(caption(captioner, validation), validation)
 
     log = fit(
         captioner, batches, config,
-        out=out, validate=validate, resume=resume, fabric=fabric, reward_fn=scene_reward(world, examples),
+        out=out, validate=validate, resume=resume, fabric=fabric, reward_fn=reward,
     )  # fmt: skip
     data = {
         "name": "scenes",
-        "examples": count,
+        "examples": count * (config.epochs + config.rl_epochs),  # no scene is seen twice
         "sha256": feature_cache.fingerprint(examples),
+        "sha256_of": f"the first {VOCABULARY_SCENES} scenes of the split train, which have the vocabulary",
         "validation": f"{VALIDATION_SIZE} other scenes",
         "measured": f"{MEASURED} scenes of the test split, and of the compositional one",
     }
@@ -98,35 +96,14 @@ def train(
     facts = RunFacts(f"companion train scenes --out {shlex.quote(out.name)} {built}", config, log, data)
 
     def measure(captioner: Captioner) -> dict[str, Any]:
-        test, new_pairs = scenes.make_dataset("test", MEASURED), scenes.make_dataset("compositional", MEASURED)
-        card = scene_card(caption(captioner, test, beam=5), test)
-        captions = caption(captioner, new_pairs, beam=5)
-        card["metrics"]["compositional_truth"] = truth_rate(captions, new_pairs)
+        test = scenes.make_dataset("test", MEASURED)
+        card = scene_card(caption(captioner, test), test)
+        card["metrics"] |= evaluate(captioner, count=MEASURED)
+        card["decodings"] = decodings(captioner, test)
         return card
 
     distributed.on_rank_zero(fabric, lambda: finalize_run(captioner, facts, out=out, fabric=fabric, measure=measure))
     return captioner
-
-
-def to_examples(world: Sequence[Scene]) -> list[Example]:
-    """Return the scenes as examples of a data set, each named by its seed."""
-    return [Example(str(s.seed), s.image, tuple(reference.text for reference in s.captions)) for s in world]
-
-
-def alignment_targets(world: Sequence[Scene], rows: int = 8, cols: int = 8) -> Bool[Tensor, "image beam word place"]:
-    """Return, for each word of each reference, the places of a grid where the objects lie that the word names.
-
-    A place belongs to an object that covers a quarter of it. Words that name no object have no place.
-    """
-    longest = max(len(reference.words) for scene in world for reference in scene.captions)
-    targets = np.zeros((len(world), len(world[0].captions), longest + 1, rows * cols), dtype=bool)
-    for scene_targets, scene in zip(targets, world, strict=True):
-        places = np.stack([grounding.covered(mask, rows, cols).ravel() > 0.25 for mask in scene.masks])
-        for caption_targets, reference in zip(scene_targets, scene.captions, strict=True):
-            for word, mentioned in enumerate(reference.mentions):
-                for i in mentioned:
-                    caption_targets[word] |= places[i]
-    return torch.from_numpy(targets)
 
 
 def caption(captioner: Captioner, world: Sequence[Scene], *, beam: int = 1, batch_size: int = 250) -> list[Caption]:
@@ -140,34 +117,37 @@ def truth_rate(captions: Sequence[Caption], world: Sequence[Scene]) -> float:
     return float(np.mean([scenes.is_true(c.text, scene) for c, scene in zip(captions, world, strict=True)]))
 
 
-def states_relation(line: str) -> bool:
-    """Return whether the caption states a relation between objects."""
-    statement = scenes.parse(line)
-    return statement is not None and bool(statement.claims)
-
-
 def score(captions: Sequence[Caption], world: Sequence[Scene]) -> dict[str, float]:
     """Return the scores of captions against their scenes.
 
-    `truth`, `exact` and `states_relation` are shares of the captions, `pointing` the share of the words for objects in
-    true captions whose attention peaks on the object; the rest is `metrics.score` against the references.
+    `truth` and `exact` are shares of the captions, `pointing` the share of the words for objects in true captions whose
+    attention peaks on the object; then come `statements.score_statements` and `metrics.score` with the references.
     """
     lines = [c.text for c in captions]
     report = grounding.grade(captions, world)
     return {
         "truth": truth_rate(captions, world),
         "exact": float(np.mean([scenes.is_exact(line, scene) for line, scene in zip(lines, world, strict=True)])),
-        "states_relation": float(np.mean([states_relation(line) for line in lines])),
         "pointing": float(np.nan_to_num(report.pointing)),  # without a true caption there is nothing to grade: 0
+        **statements.score_statements(lines, world),
         **metrics.score(lines, [[reference.text for reference in scene.captions] for scene in world]),
     }
 
 
-def evaluate(captioner: Captioner, split: str = "test", *, beam: int = 5, count: int = 1000) -> dict[str, float]:
-    """Return the scores on `count` scenes of a split, and the truth rate on as many compositional ones."""
+def evaluate(captioner: Captioner, split: str = "test", *, beam: int = 1, count: int = 1000) -> dict[str, float]:
+    """Return the scores on `count` scenes of a split, and the truth rate on as many compositional ones.
+
+    `forced_choice`, `reference_loss` and the scores of five samples are those of `scene_probes`; they do not depend on
+    the beam.
+    """
     world, new_pairs = scenes.make_dataset(split, count), scenes.make_dataset("compositional", count)
-    scores = score(caption(captioner, world, beam=beam), world)
-    return scores | {"compositional_truth": truth_rate(caption(captioner, new_pairs, beam=beam), new_pairs)}
+    return {
+        **score(caption(captioner, world, beam=beam), world),
+        "compositional_truth": truth_rate(caption(captioner, new_pairs, beam=beam), new_pairs),
+        "forced_choice": scene_probes.forced_choice(captioner, world),
+        "reference_loss": scene_probes.reference_loss(captioner, world),
+        **scene_probes.sample_scores(captioner, world),
+    }
 
 
 def scene_card(captions: Sequence[Caption], world: Sequence[Scene]) -> dict[str, Any]:
@@ -189,28 +169,55 @@ def scene_card(captions: Sequence[Caption], world: Sequence[Scene]) -> dict[str,
         "successes": show(True),
         "failures": show(False),
         "attention_stats": attention_stats(captions, scenes.word_class),
+        "truth_by_form": _truths(statements.truth_by_form(lines, world)),
+        "truth_by_fact": _truths(statements.truth_by_fact(lines, world)),
+        "rates": {
+            kind: {r.word: [round(r.captions, 4), round(r.references, 4)] for r in rates}
+            for kind, rates in statements.stated_rates(lines, world).items()
+        },
+        "vanished": statements.vanished(lines, world),
     }
 
 
-def scene_reward(world: Sequence[Scene], train: Sequence[Example]) -> RewardFn:
-    """Return a reward function: `caption_reward`, with `STYLE_WEIGHT` of CIDEr-D as its style."""
-    style = cider_reward(train)
+def _truths(groups: dict[str, statements.Truth]) -> dict[str, dict[str, int | float]]:
+    return {name: {"total": truth.total, "truth": round(truth.rate, 4)} for name, truth in groups.items()}
+
+
+def decodings(captioner: Captioner, world: Sequence[Scene]) -> dict[str, dict[str, float]]:
+    """Return truth, similarity and what captions state, by greedy search, a beam of 5 and one sample for each scene."""
+    lines = {
+        "greedy": [c.text for c in caption(captioner, world)],
+        "beam 5": [c.text for c in caption(captioner, world, beam=5)],
+        "sample": [own for (own,) in scene_probes.sample_captions(captioner, world, count=1)],
+    }
+    references = [[reference.text for reference in scene.captions] for scene in world]
+    return {
+        name: round_scores(
+            {
+                "truth": float(np.mean([scenes.is_true(line, scene) for line, scene in zip(own, world, strict=True)])),
+                "cider_d": metrics.cider_d(own, references),
+                **statements.score_statements(own, world),
+            }
+        )
+        for name, own in lines.items()
+    }
+
+
+def scene_reward(world: Sequence[Scene]) -> RewardFn:
+    """Return a reward function: `caption_reward` of every caption."""
 
     def reward(image_ids: Sequence[int], captions: Sequence[Sequence[str]]) -> list[list[float]]:
-        rows = zip(image_ids, captions, style(image_ids, captions), strict=True)
-        return [
-            [caption_reward(line, world[i], STYLE_WEIGHT * cider) for line, cider in zip(lines, row, strict=True)]
-            for i, lines, row in rows
-        ]
+        rows = zip(image_ids, captions, strict=True)
+        return [[caption_reward(line, world[i]) for line in lines] for i, lines in rows]
 
     return reward
 
 
-def caption_reward(line: str, scene: Scene, style: float = 0.0) -> float:
-    """Return 1 for a caption that is true and names every object, 1.25 if it also states a relation, else 0.
+def caption_reward(line: str, scene: Scene) -> float:
+    """Return 1 for a caption that is true, names every object, and no two of them by the same phrase; else 0.
 
-    The quarter pays for a risk: what is not stated cannot be false. `style` is added for true captions alone; where all
-    samples of a scene are false, it would select among falsehoods.
+    "a red circle and a red circle" is true of two red circles, but hides that they are two.
     """
     statement = scenes.parse(line) if scenes.is_exact(line, scene) else None
-    return 0.0 if statement is None else style + (1.25 if statement.claims else 1.0)
+    phrases = [phrase[:-1] for phrase in statement.phrases] if statement else []  # without their positions
+    return float(bool(phrases) and len(set(phrases)) == len(phrases))

@@ -7,7 +7,7 @@ from companion.training.batches import Batch, BatchSource, CaptionBatches
 from companion.training.config import TrainConfig, lr_at
 from companion.training.loop import cross_entropy, fit, parameter_groups, train_step
 from companion.training.losses import alignment_loss, caption_loss, doubly_stochastic_loss, word_dropout
-from companion.training.reinforce import RewardFn, caption_ids, cider_reward, has_signal, rloo_loss
+from companion.training.reinforce import RewardFn, caption_ids, cider_reward, has_signal, rloo_loss, token_log_probs
 from companion.training.resume import load_state, restore, save_state
 
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
     "restore",
     "rloo_loss",
     "save_state",
+    "token_log_probs",
     "train_step",
     "word_dropout",
 ]

@@ -1,13 +1,17 @@
 """A cache on disk of the grids of a frozen encoder, which then sees each photograph once and not in every epoch.
 
-A cache is a `.npy` file in half precision with the axes image, view (as it is; mirrored), place and channel; a file
-`.sha256` beside it is its key. Explained in the chapter on real photographs.
+A cache is a `.npy` file in half precision with the axes image, view (as it is; mirrored), place and channel. A file
+`.sha256` beside it, in JSON, says of which photographs and encoder it is, and which photographs could not be read.
+Until it is finished, both have other names and grow batch by batch. Explained in the chapter on real photographs.
 """
 
 import hashlib
+import io
+import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -15,76 +19,201 @@ from jaxtyping import Int
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from companion.datasets import Example, load_images
+from companion.datasets import IMAGE_SIZE, Example, load_readable_images
 from companion.encoders import Grid
 from companion.files import atomic_write
 
 VIEWS = 2  # as it is, and mirrored
 
 
+class CachedFeatures(NamedTuple):
+    """The grids of the photographs that can be read, in their order; of the others the reason, by the index.
+
+    `grids` has the axes image, view, place and channel, in half precision, and is mapped from a file.
+    """
+
+    grids: np.ndarray
+    left_out: dict[int, str]
+
+
+class _State(NamedTuple):
+    """How far a cache is written: photographs seen, the shape of their grids (empty before the first), those left out.
+
+    `sha256` is of what the cache is made from.
+    """
+
+    sha256: str
+    seen: int
+    shape: tuple[int, ...]
+    left_out: dict[int, str]
+
+
+class _Files(NamedTuple):
+    """The files of a cache: grids and state, each finished and not."""
+
+    grids: Path
+    state: Path
+    unfinished_grids: Path
+    unfinished_state: Path
+
+    @classmethod
+    def of(cls, path: Path) -> "_Files":
+        finished = path, path.with_suffix(".sha256")
+        return cls(*finished, *(each.with_name(f".{each.name}.unfinished") for each in finished))
+
+
 def fingerprint(examples: Sequence[Example]) -> str:
-    """Return the SHA-256 of the examples: names, captions and the bytes of the pictures, in order."""
+    """Return the SHA-256 of the examples: names, captions and the bytes of the pictures, in order.
+
+    A file that cannot be opened counts without its bytes.
+    """
     digest = hashlib.sha256()
     for example in examples:
         for text in (example.name, *example.captions):
             digest.update(text.encode() + b"\0")
-        image = example.image
-        digest.update(image.tobytes() if isinstance(image, np.ndarray) else image.read_bytes())
+        if isinstance(example.image, np.ndarray):
+            digest.update(example.image.tobytes())
+            continue
+        try:
+            with open(example.image, "rb") as file:
+                while part := file.read(1 << 20):
+                    digest.update(part)
+        except OSError:  # it is reported when it is to be decoded
+            digest.update(b"\0")
     return digest.hexdigest()
 
 
 @torch.inference_mode()
 def cache_features(
-    encoder: nn.Module, examples: Sequence[Example], path: Path | str, *, batch_size: int = 32
-) -> np.ndarray:
-    """Return the grids of all photographs and of their mirror images, in an array mapped from the file at `path`.
+    encoder: nn.Module,
+    examples: Sequence[Example],
+    path: Path | str,
+    *,
+    batch_size: int = 32,
+    report: Callable[[str], None] | None = None,
+) -> CachedFeatures:
+    """Return the grids of all photographs that can be read, and of their mirror images.
 
-    A file that is complete and was made from the same examples is used again. Otherwise it is written anew, under
-    another name until it is complete.
+    A cache of the same examples and the same encoder is used again. If the process was stopped while it was written,
+    it is continued behind the last batch. Another cache in its place stays until the new one is finished.
 
     Args:
         encoder: the frozen encoder, in eval mode.
         examples: whose photographs.
         path: the `.npy` file; its key goes beside it.
         batch_size: photographs encoded at once.
-
-    Returns:
-        image view place channel, in half precision.
-
-    Raises:
-        ValueError: a photograph cannot be read; the message names it.
+        report: called with the reason for each photograph that cannot be read; an exception of it ends the work.
     """
-    path, wanted = Path(path), fingerprint(examples)
-    key = path.with_suffix(".sha256")
-    if (cache := reuse_cache(path, key, wanted)) is not None:
-        return cache
-    unfinished = path.with_name(f".{path.name}.unfinished")  # one that a killed run has left is overwritten
-    grids: np.memmap | None = None
-    try:
-        for first in tqdm(range(0, len(examples), batch_size), desc="encoding photographs", unit="batch"):
-            images = load_images(examples[first : first + batch_size])
-            views = torch.stack([encoder(x).features for x in (images, images.flip(-1))], dim=1).half().numpy()
-            if grids is None:
-                shape = (len(examples), *views.shape[1:])
-                grids = np.lib.format.open_memmap(unfinished, mode="w+", dtype=np.float16, shape=shape)
-            grids[first : first + batch_size] = views
-        assert grids is not None, "no photographs to encode"
-        grids.flush()
-        key.unlink(missing_ok=True)  # before the new file comes, so that the old key never stands beside it
-        os.replace(unfinished, path)
-        atomic_write(key, wanted.encode())
-    finally:
+    files, report = _Files.of(Path(path)), report or (lambda reason: None)
+    wanted = _sha256(encoder, examples)
+    state = _read_state(files.state, wanted)
+    finished = state is not None and _load_grids(files.grids, state) is not None
+    if not finished:
+        state = _read_state(files.unfinished_state, wanted)
+        if state is not None and not _is_whole(files, state, len(examples)):
+            state = None
+    for reason in state.left_out.values() if state else ():
+        report(reason)
+    if not finished:
+        state = _encode(encoder, examples, files, state or _State(wanted, 0, (), {}), batch_size, report)
+        if state.shape:
+            _finish(files)
+    assert state is not None
+    for unfinished in (files.unfinished_grids, files.unfinished_state):  # of other examples
         unfinished.unlink(missing_ok=True)
-    return np.load(path, mmap_mode="r", allow_pickle=False)
+    grids = _load_grids(files.grids, state) if state.shape else np.empty((0, VIEWS, 0, 0), dtype=np.float16)
+    assert grids is not None, f"{path}: was written a moment ago, and cannot be read"
+    return CachedFeatures(grids, state.left_out)
 
 
-def reuse_cache(path: Path, key: Path, wanted: str) -> np.ndarray | None:
-    """Return the array in `path` if it is readable and its key is `wanted`, otherwise None."""
+def _encode(
+    encoder: nn.Module,
+    examples: Sequence[Example],
+    files: _Files,
+    state: _State,
+    batch_size: int,
+    report: Callable[[str], None],
+) -> _State:
+    """Append the grids of the examples that have not been seen, and record every batch; return the last state."""
+    if not state.seen:
+        files.unfinished_state.unlink(missing_ok=True)  # before the rows that it counts are overwritten
+    batches = range(state.seen, len(examples), batch_size)
+    for first in tqdm(batches, desc="encoding photographs", unit="batch", disable=None if batches else True):
+        images, reasons = load_readable_images(examples[first : first + batch_size])
+        for reason in reasons.values():
+            with tqdm.external_write_mode():  # above the bar
+                report(reason)
+        shape = state.shape
+        if len(images):
+            views = torch.stack([encoder(x).features for x in (images, images.flip(-1))], dim=1).half().numpy()
+            rows = shape[0] if shape else 0
+            shape = (rows + len(views), *views.shape[1:])
+            with open(files.unfinished_grids, "r+b" if rows else "wb") as file:
+                file.write(_npy_header(shape))
+                file.seek(rows * views[0].nbytes, os.SEEK_CUR)
+                file.write(views.tobytes())
+                file.flush()
+                os.fsync(file.fileno())  # before the state counts them
+        left_out = state.left_out | {first + i: reason for i, reason in reasons.items()}
+        state = _State(state.sha256, min(first + batch_size, len(examples)), shape, left_out)
+        atomic_write(files.unfinished_state, json.dumps(state._asdict()).encode())
+    return state
+
+
+def _finish(files: _Files) -> None:
+    """Give the files their names. Stopped anywhere in between, it can be called again."""
+    if files.unfinished_grids.exists():
+        files.state.unlink(missing_ok=True)  # the old state never stands beside the new grids
+        os.replace(files.unfinished_grids, files.grids)
+    os.replace(files.unfinished_state, files.state)
+
+
+def _sha256(encoder: nn.Module, examples: Sequence[Example]) -> str:
+    """Return the SHA-256 of all that decides what is in a cache: the examples and the encoder."""
+    digest = hashlib.sha256(f"{fingerprint(examples)} {IMAGE_SIZE} {VIEWS} {type(encoder).__qualname__}".encode())
+    for name, tensor in encoder.state_dict().items():
+        digest.update(f"{name} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _read_state(path: Path, wanted: str) -> _State | None:
+    """Return the state in a file, or None if it is missing, damaged, or of another cache than the wanted one."""
     try:
-        same = key.read_text() == wanted
-        return np.load(path, mmap_mode="r", allow_pickle=False) if same else None
-    except (OSError, ValueError, EOFError):  # missing or damaged: written anew, either way
+        state = _State(**json.loads(path.read_bytes()))
+        left_out = {int(index): reason for index, reason in state.left_out.items()}
+        return state._replace(shape=tuple(state.shape), left_out=left_out) if state.sha256 == wanted else None
+    except (OSError, ValueError, TypeError, AttributeError):
         return None
+
+
+def _is_whole(files: _Files, state: _State, count: int) -> bool:
+    """Return whether all rows are there that the state of an unfinished cache counts."""
+    if not state.shape:
+        return True
+    if files.unfinished_grids.exists():
+        expected = len(_npy_header(state.shape)) + 2 * int(np.prod(state.shape))
+        return files.unfinished_grids.stat().st_size >= expected
+    # `_finish` was stopped before its last step, or somebody has deleted the file.
+    return state.seen == count and not files.state.exists() and _load_grids(files.grids, state) is not None
+
+
+def _load_grids(path: Path, state: _State) -> np.ndarray | None:
+    """Return the array in a file, or None if it is missing, damaged, or of another shape."""
+    try:
+        grids = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return None
+    return grids if grids.shape == state.shape else None
+
+
+def _npy_header(shape: tuple[int, ...]) -> bytes:
+    """Return the beginning of a `.npy` file in half precision; it has the same length for any number of rows."""
+    file = io.BytesIO()
+    np.lib.format.write_array_header_1_0(file, {"descr": "<f2", "fortran_order": False, "shape": shape})
+    header = file.getvalue()
+    assert len(header) == 128, f"the header of {shape} takes {len(header)} bytes"
+    return header
 
 
 def cached_grid(cache: np.ndarray, image_ids: Int[Tensor, "batch"], views: Int[Tensor, "batch"] | None = None) -> Grid:

@@ -24,7 +24,7 @@ from companion.training.config import TrainConfig, lr_at
 from companion.training.distributed import global_mean
 from companion.training.losses import alignment_loss, caption_loss, doubly_stochastic_loss, word_dropout
 from companion.training.reinforce import RewardFn, rloo_loss
-from companion.training.resume import load_state, save_state
+from companion.training.resume import load_state, reference_model, save_reference, save_state
 from companion.vocabulary import Vocabulary
 
 
@@ -68,11 +68,16 @@ def fit(
     )
     if fabric.broadcast(len(log)) != len(log):
         raise ValueError(f"{out}: here it holds {len(log)} epochs, for the first process it does not; share the folder")
+    reference = None
     for epoch in range(len(log), config.epochs + config.rl_epochs):
         rl = epoch >= config.epochs
         # The learning rate has one schedule for each of the two phases.
         first, epochs, peak = (config.epochs, config.rl_epochs, config.rl_lr) if rl else (0, config.epochs, config.lr)
         data = rl_batches if rl and rl_batches is not None else batches
+        if rl and config.kl_weight and reference is None:
+            if epoch == first:
+                distributed.on_rank_zero(fabric, lambda: save_reference(captioner, out=out))
+            reference = reference_model(captioner, out=out)
         began = time.perf_counter()
         seed = config.seed * 10_000 + epoch
         torch.manual_seed(seed + 10**9 * fabric.global_rank)  # every process has a dropout of its own
@@ -92,6 +97,7 @@ def fit(
                     loss = rloo_loss(
                         model, captioner, batch.source, image_ids=batch.image_ids, reward_fn=reward_fn,
                         temperature=config.temperature, min_advantage=config.min_advantage,
+                        reference=reference, kl_weight=config.kl_weight,
                     )  # fmt: skip
                 else:
                     loss = cross_entropy(model, captioner, batch, config)

@@ -59,7 +59,7 @@ def alignment_loss(
     assert getattr(decoder, "supports_alignment", False), "this decoder has no `context_logits`"
     region = alignment[aligned].to(weights.dtype)
     log_mass = (weights[aligned] * region).sum(-1).clamp_min(1e-6).log()
-    values = decoder.input_proj(grid.features)
+    values = decoder.input_proj(grid)
     share = (alignment.to(values.dtype) / alignment.sum(-1, keepdim=True).clamp_min(1)).flatten(1, 2)
     context = (share @ values).view(*aligned.shape, -1)[aligned]
     named = F.cross_entropy(decoder.context_logits(context), targets[aligned])

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from companion import decoding, metrics
 from companion.datasets import Example, collate_captions
 from companion.models import Captioner, Source
+from companion.tokenizer import ENGLISH, Tokenizer
 from companion.training.distributed import global_mean
 from companion.vocabulary import Vocabulary
 
@@ -31,6 +32,8 @@ def rloo_loss(
     temperature: float = 1.0,
     min_advantage: float = 0.0,
     samples: int = 5,
+    reference: Captioner | None = None,
+    kl_weight: float = 0.0,
 ) -> Float[Tensor, ""]:
     """Return the REINFORCE loss `-(r - b) log p` per word, over captions sampled from the model.
 
@@ -51,6 +54,11 @@ def rloo_loss(
         temperature: of the distribution.
         min_advantage: see `has_signal`.
         samples: captions per picture.
+        reference: the reference model, as it was before reinforcement. With it, the reward is less
+            `kl_weight (log p - log p_reference)` of the whole caption, an estimate of the Kullback-Leibler divergence
+            between the two (Ouyang et al. 2022, section 3.4). Among captions of equal reward the model then keeps the
+            proportions in which the reference wrote them.
+        kl_weight: of that penalty.
     """
     vocabulary = captioner.vocabulary
     grid = captioner.encode(source)
@@ -58,16 +66,28 @@ def rloo_loss(
     sampled = decoding.sample(captioner, detached, vocabulary, count=samples, temperature=temperature)
     rewards = reward_fn(image_ids.tolist(), [[caption.text for caption in captions] for captions in sampled])
     reward = torch.tensor(rewards, dtype=torch.float32, device=grid.features.device)
-    advantage = reward - (reward.sum(1, keepdim=True) - reward) / (samples - 1)
     tokens = collate_captions([[caption_ids(vocabulary, c.words) for c in captions] for captions in sampled])
     tokens = tokens.to(reward.device)
+    if reference is not None:
+        own = torch.tensor([[c.log_probability for c in captions] for captions in sampled], device=reward.device)
+        with torch.no_grad():
+            prior = token_log_probs(reference(source, tokens[..., :-1]).logits, tokens[..., 1:]).sum(-1)
+        reward = reward - kl_weight * (own - prior)
+    advantage = reward - (reward.sum(1, keepdim=True) - reward) / (samples - 1)
     words = (tokens[..., 1:] != Vocabulary.pad).sum()
     kept = has_signal(advantage, min_advantage)
     inputs, targets = tokens[kept, :, :-1], tokens[kept, :, 1:]
     logits = model(grid._replace(features=grid.features[kept]), inputs).logits / temperature
-    log_probs = logits.log_softmax(-1).gather(-1, targets.unsqueeze(-1)).squeeze(-1)
-    loss = -(advantage[kept].unsqueeze(-1) * log_probs * (targets != Vocabulary.pad)).sum() / words
+    loss = -(advantage[kept].unsqueeze(-1) * token_log_probs(logits, targets)).sum() / words
     return global_mean(loss, words)
+
+
+def token_log_probs(
+    logits: Float[Tensor, "*batch word vocab"], targets: Int[Tensor, "*batch word"]
+) -> Float[Tensor, "*batch word"]:
+    """Return the log-probability of each target, in nats; 0 for `<pad>`."""
+    log_probs = logits.log_softmax(-1).gather(-1, targets.unsqueeze(-1)).squeeze(-1)
+    return log_probs * (targets != Vocabulary.pad)
 
 
 def has_signal(advantage: Float[Tensor, "batch sample"], min_advantage: float) -> Int[Tensor, "kept"]:
@@ -84,9 +104,9 @@ def caption_ids(vocabulary: Vocabulary, words: Sequence[str]) -> list[int]:
     return [vocabulary.start, *map(vocabulary.id, words), vocabulary.end]
 
 
-def cider_reward(train: Sequence[Example]) -> RewardFn:
+def cider_reward(train: Sequence[Example], tokenizer: Tokenizer = ENGLISH) -> RewardFn:
     """Return a reward function: CIDEr-D against the picture's own references (Rennie et al. 2017, section 5)."""
-    references = metrics.References([example.captions for example in train])
+    references = metrics.References([example.captions for example in train], tokenizer)
 
     def reward(image_ids: Sequence[int], captions: Sequence[Sequence[str]]) -> list[list[float]]:
         image_of_each = [i for i, lines in zip(image_ids, captions, strict=True) for _ in lines]

@@ -3,11 +3,13 @@
 Explained in the chapters on learning and on more than one machine.
 """
 
+import copy
 import json
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file
 from safetensors.torch import save as bytes_of
 from torch import Tensor
 
@@ -16,7 +18,7 @@ from companion.files import atomic_write
 from companion.models import Captioner
 from companion.training.config import TrainConfig
 
-STATE_FILE, LOG_FILE = "training.safetensors", "log.jsonl"
+STATE_FILE, LOG_FILE, REFERENCE_FILE = "training.safetensors", "log.jsonl", "reference.safetensors"
 
 
 def save_state(
@@ -57,6 +59,27 @@ def load_state(captioner: Captioner, optimizer: Any, config: TrainConfig, *, out
     except ValueError as error:
         raise ValueError(f"{path}: {error}; delete it to start again") from None
     return written["log"]
+
+
+def reference_model(captioner: Captioner, *, out: Path) -> Captioner:
+    """Return a frozen copy of the captioner with the weights that `save_reference` wrote to `out`.
+
+    Raises:
+        ValueError: the file is missing or damaged; the message names it.
+    """
+    path = out / REFERENCE_FILE
+    reference = copy.deepcopy(captioner).eval()
+    try:
+        set_weights(reference, load_file(path))
+    except (SafetensorError, OSError, ValueError) as error:
+        raise ValueError(f"{path}: cannot be read ({error}); delete {out / STATE_FILE} to start again") from None
+    return reference.requires_grad_(False)
+
+
+def save_reference(captioner: Captioner, *, out: Path) -> None:
+    """Write the weights from which reinforcement starts, atomically: its divergence penalty is measured from them."""
+    out.mkdir(parents=True, exist_ok=True)
+    atomic_write(out / REFERENCE_FILE, bytes_of({k: v.contiguous() for k, v in trained_weights(captioner).items()}))
 
 
 def restore(captioner: Captioner, optimizer: Any, tensors: dict[str, Tensor]) -> None:

@@ -153,7 +153,7 @@ FAULTS = {
     ),
     "leakage under another name": Fault(
         leakage_under_another_name,
-        [Guard("datasets.validation.DatasetBuilder.build", "if copies := find_copies(splits):", "if copies := []:")],
+        [Guard("datasets.validation.DatasetBuilder.build", "if copies := [copy", "if copies := [] and [copy")],
         "accepted",
     ),
     "Karpathy: ../../etc/passwd": Fault(climbing_name("dataset.json"), [NAME_CHECK, LISTED], "opened: "),

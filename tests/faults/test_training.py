@@ -41,7 +41,7 @@ def train_one_epoch(
     out: Path, images: torch.Tensor, spoil: Callable[[Captioner], None] = lambda _: None
 ) -> list[dict[str, Any]]:
     """Train a tiny captioner, spoilt before, for one epoch on scenes with these images; return the log."""
-    examples = tasks.scenes.to_examples(scenes.make_dataset("train", len(images)))
+    examples = tasks.scene_batches.to_examples(scenes.make_dataset("train", len(images)))
     vocabulary = tasks.run.build_vocabulary(examples, min_count=1)
     torch.manual_seed(0)
     captioner = build("scenes", vocabulary, "tiny")

@@ -48,9 +48,9 @@ def unknown_words(folder: Path) -> None:
 
 
 FAULTS = {
-    "HTML in captions": Fault(html_captions, [Guard("vocabulary._WORD", "", r"re.compile(r'\S+')")], "a word: "),
+    "HTML in captions": Fault(html_captions, [Guard("tokenizer._ENGLISH", "", r"re.compile(r'\S+')")], "a word: "),
     "HTML in a vocabulary": Fault(
-        html_vocabulary, [Guard("vocabulary.Vocabulary.load", "if not _WORD.fullmatch(word)", "if False")], "accepted"
+        html_vocabulary, [Guard("vocabulary.Vocabulary.load", "if not tokenizer.is_word(word)", "if False")], "accepted"
     ),
     "all captions unknown": Fault(
         unknown_words,

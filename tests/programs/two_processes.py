@@ -55,7 +55,7 @@ class KilledBatches(CaptionBatches):
 def seven_scenes() -> tuple[KilledBatches, Vocabulary]:
     """Return batches of scenes, the odd ones with one caption, so that word counts are unequal; and the vocabulary."""
     world = scenes.make_dataset("train", COUNT)
-    examples, alignment = tasks.scenes.to_examples(world), tasks.scenes.alignment_targets(world)
+    examples, alignment = tasks.scene_batches.to_examples(world), tasks.scene_batches.alignment_targets(world)
     vocabulary = tasks.run.build_vocabulary(examples, min_count=1)
     tokens, images = datasets.caption_tensor(examples, vocabulary), scenes.image_tensor(world)
     tokens[1::2, 1:] = Vocabulary.pad
