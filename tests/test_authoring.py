@@ -71,6 +71,7 @@ def html(source: str):
         (checks.not_executed, cell(count=None), cell(count=1)),
         (checks.not_executed, cell(count=7), cell("", count=None)),
         (checks.long_cells, cell("a\n" * 16), cell("a\n" * 15)),
+        (checks.wide_lines, cell("a" * 73), cell("a" * 72)),
         (checks.long_cells, cell("class A(nn.Module):\n" + "a\n" * 30), cell("class A(nn.Module):\n" + "a\n" * 29)),
         (checks.figures_without_alt_text, cell(outputs=[FIGURE]), drawing("A bar.")),
         (checks.figures_without_alt_text, drawing(" "), cell()),

@@ -43,6 +43,11 @@ def test_a_wrong_size_does_not_make_a_relation_false():
     assert Fact("left of", True) in list(statements.facts(line, TWO))
 
 
+def test_a_phrase_that_is_wrong_does_not_make_the_relation_of_two_others_false():
+    line = "a red circle is left of a blue star and there is a green heart"
+    assert [fact for fact in statements.facts(line, TWO) if not fact.is_true] == [Fact("object", False)]
+
+
 @pytest.mark.parametrize(("line", "right"), [("two red circles", True), ("three red circles", False)])
 def test_numbers_are_facts_where_objects_are_alike(line, right):
     assert list(statements.facts(line, ALIKE))[1] == Fact("number", right)

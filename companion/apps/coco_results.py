@@ -57,16 +57,7 @@ def score_coco_results(
     """
     examples = get_split(dataset, split)
     others = [example for name, each in dataset.splits.items() if name != split_name(split) for example in each]
-    declared = _declared_ids(folder)
-    own, foreign = _index(examples, declared), _index(others, declared)
-    texts: dict[str, list[str]] = defaultdict(list)
-    unknown: list[Id] = []
-    for image_id, caption in results:
-        names = _find(image_id, own)
-        if len(names) == 1:
-            texts[names.pop()].append(caption)
-        elif names or not _find(image_id, foreign):
-            unknown.append(image_id)
+    texts, unknown = _assign(results, examples, others, declared=_declared_ids(folder))
     damaged: dict[str, str] = {}
     if report is not None:
         damaged = _damaged([example for example in examples if example.name not in texts])
@@ -76,21 +67,38 @@ def score_coco_results(
                 report(f"{reason}; left out")
     missing = [example.name for example in examples if example.name not in texts]
     double = [name for name, captions in texts.items() if len(captions) > 1]
-    problems = [
-        f"{what}: {len(found):,} (the first is {shorten(found[0])})"
-        for what, found in (
-            ("pictures of the split without a caption", missing),
-            ("pictures with more than one", double),
-            ("ids that name no picture of the data set, or several", unknown),
-        )
-        if found
-    ]
+    faults: dict[str, Sequence[Id]] = {
+        "pictures of the split without a caption": missing,
+        "pictures with more than one": double,
+        "ids that name no picture of the data set, or several": unknown,
+    }
+    problems = [f"{what}: {len(ids):,} (the first is {shorten(ids[0])})" for what, ids in faults.items() if ids]
     if problems:
         raise ValueError(f"the results do not fit the split {split!r} of {folder}: {'; '.join(problems)}")
     counts = {"photographs": len(examples), "left_out": len(damaged)} if damaged else {}
     references = metrics.References([list(each.captions) for each in examples], find_tokenizer(language))
     scores = metrics.score([texts[each.name][0] for each in examples], references)
     return scores | counts
+
+
+def _assign(
+    results: Iterable[tuple[Id, str]],
+    examples: Sequence[Example],
+    others: Sequence[Example],
+    *,
+    declared: Mapping[str, set[int]],
+) -> tuple[dict[str, list[str]], list[Id]]:
+    """Return the captions of each example by its name, and the ids that are of no example and of none of the others."""
+    own, foreign = _index(examples, declared), _index(others, declared)
+    texts: dict[str, list[str]] = defaultdict(list)
+    unknown: list[Id] = []
+    for image_id, caption in results:
+        names = _find(image_id, own)
+        if len(names) == 1:
+            texts[names.pop()].append(caption)
+        elif names or not _find(image_id, foreign):
+            unknown.append(image_id)
+    return texts, unknown
 
 
 def _damaged(examples: Sequence[Example]) -> dict[str, str]:

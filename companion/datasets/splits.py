@@ -38,8 +38,8 @@ def hold_out(dataset: Dataset, ratio: Sequence[float], folder: Path | str) -> Da
     }
     positions = [_position(example) for example in examples]
     small = len(examples) < SMALL
-    whole = {p for p, example in zip(positions, examples, strict=True) if not small or can_decode(file_of(example))}
-    split_at = _assign(sorted(whole or set(positions)), shares, keep_some=ratio[0] > 0)
+    readable = {p for p, example in zip(positions, examples, strict=True) if not small or can_decode(file_of(example))}
+    split_at = _assign(sorted(readable or set(positions)), shares, keep_some=ratio[0] > 0)
     if split_at is None:
         return dataset
     splits: dict[str, list[Example]] = {"train": [], **{name: [] for name in shares}}

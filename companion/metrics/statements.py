@@ -1,7 +1,7 @@
 """Statements: what captions of scenes state, how much of it is true, and what they no longer state.
 
 A truth rate alone can be raised by stating less: a list of objects is easier to get right than a relation. So every
-rate here stands beside that of the reference captions. Explained in the chapter on scoring.
+rate here stands beside that of the reference captions. Explained in the chapter on learning.
 """
 
 from collections import Counter
@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from companion import scenes
-from companion.scenes import RELATIONS, Scene
+from companion.scenes import RELATIONS, Claim, Scene
 from companion.scenes.grammar import group_objects
 from companion.scenes.semantics import assignments
 from companion.scenes.words import word_class
@@ -90,7 +90,8 @@ def facts(line: str, scene: Scene) -> Iterator[Fact]:
             if (value := getattr(phrase, kind)) is not None:
                 yield Fact(kind, sum(getattr(o, kind) == value for o in matching) >= phrase.number)
     for claim in statement.claims:
-        alone = statement._replace(phrases=bare, claims=(claim,))
+        pair = (bare[claim.subject], bare[claim.other])
+        alone = statement._replace(phrases=pair, claims=(Claim(0, claim.relation, 1),))
         yield Fact(claim.relation, next(assignments(alone, scene.objects), None) is not None)
 
 

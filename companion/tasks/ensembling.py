@@ -46,10 +46,10 @@ def ensemble(folders: Sequence[str], data: Path, out: Path, *, strict: bool = Fa
     examples = datasets.get_split(read_data(data, trained=folders, strict=strict), "dev")
     reporter = picture_reporter(datasets.print_issue, strict=strict)
     captions, left_out = photos.caption(captioner, examples, report=reporter)
-    whole = leave_out(examples, left_out, place=f"{data}, split 'dev'", report=datasets.print_issue)
-    measured = photos.photo_card(captions, whole)
+    readable = leave_out(examples, left_out, place=f"{data}, split 'dev'", report=datasets.print_issue)
+    measured = photos.photo_card(captions, readable)
     if left_out:
-        measured["measured"] = f"dev, {len(whole)} of {len(examples)} photographs"
+        measured["measured"] = f"dev, {len(readable)} of {len(examples)} photographs"
     cards = [checkpoints.card(folder) for folder in folders]
     names = " ".join(shlex.quote(Path(folder).name) for folder in folders)
     card = {

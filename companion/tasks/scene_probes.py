@@ -1,7 +1,8 @@
 """Probes of a captioner of drawn scenes: what it knows, apart from the captions that a search finds.
 
 `forced_choice` asks which of two captions is more probable, `reference_loss` how probable the references are, and
-`sample_scores` what the model generates when it samples. Explained in the chapter on scoring.
+`sample_scores` what the model generates when it samples. Explained in the chapters on the attention
+decoder and on learning.
 """
 
 from collections.abc import Sequence

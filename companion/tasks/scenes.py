@@ -97,9 +97,10 @@ def train(
 
     def measure(captioner: Captioner) -> dict[str, Any]:
         test = scenes.make_dataset("test", MEASURED)
-        card = scene_card(caption(captioner, test), test)
-        card["metrics"] |= evaluate(captioner, count=MEASURED)
-        card["decodings"] = decodings(captioner, test)
+        captions = caption(captioner, test)
+        card = scene_card(captions, test)
+        card["metrics"] |= probe(captioner, test)
+        card["decodings"] = decodings(captioner, captions, test)
         return card
 
     distributed.on_rank_zero(fabric, lambda: finalize_run(captioner, facts, out=out, fabric=fabric, measure=measure))
@@ -135,14 +136,17 @@ def score(captions: Sequence[Caption], world: Sequence[Scene]) -> dict[str, floa
 
 
 def evaluate(captioner: Captioner, split: str = "test", *, beam: int = 1, count: int = 1000) -> dict[str, float]:
-    """Return the scores on `count` scenes of a split, and the truth rate on as many compositional ones.
+    """Return the scores on `count` scenes of a split: those of `score` and of `probe`."""
+    world = scenes.make_dataset(split, count)
+    return score(caption(captioner, world, beam=beam), world) | probe(captioner, world, beam=beam)
 
-    `forced_choice`, `reference_loss` and the scores of five samples are those of `scene_probes`; they do not depend on
-    the beam.
+
+def probe(captioner: Captioner, world: Sequence[Scene], *, beam: int = 1) -> dict[str, float]:
+    """Return what is asked beyond the captions of the scenes: the truth rate on as many compositional ones, and the
+    scores of `scene_probes`, which do not depend on the beam.
     """
-    world, new_pairs = scenes.make_dataset(split, count), scenes.make_dataset("compositional", count)
+    new_pairs = scenes.make_dataset("compositional", len(world))
     return {
-        **score(caption(captioner, world, beam=beam), world),
         "compositional_truth": truth_rate(caption(captioner, new_pairs, beam=beam), new_pairs),
         "forced_choice": scene_probes.forced_choice(captioner, world),
         "reference_loss": scene_probes.reference_loss(captioner, world),
@@ -183,10 +187,10 @@ def _truths(groups: dict[str, statements.Truth]) -> dict[str, dict[str, int | fl
     return {name: {"total": truth.total, "truth": round(truth.rate, 4)} for name, truth in groups.items()}
 
 
-def decodings(captioner: Captioner, world: Sequence[Scene]) -> dict[str, dict[str, float]]:
-    """Return truth, similarity and what captions state, by greedy search, a beam of 5 and one sample for each scene."""
+def decodings(captioner: Captioner, captions: Sequence[Caption], world: Sequence[Scene]) -> dict[str, dict[str, float]]:
+    """Return truth, similarity and what captions state, by greedy search (`captions`), a beam of 5 and one sample."""
     lines = {
-        "greedy": [c.text for c in caption(captioner, world)],
+        "greedy": [c.text for c in captions],
         "beam 5": [c.text for c in caption(captioner, world, beam=5)],
         "sample": [own for (own,) in scene_probes.sample_captions(captioner, world, count=1)],
     }

@@ -17,6 +17,7 @@ from tools.authoring.paired import differences, place, read_paired_text, text_pa
 
 MAX_CELL_LINES = 15
 MAX_CLASS_LINES = 30  # of a cell that defines a module
+MAX_COLUMNS = 72
 MAX_BYTES = 400_000
 MAX_IGNORED_SHARE = 0.15
 
@@ -57,6 +58,18 @@ def long_cells(notebook: NotebookNode) -> list[str]:
         f"{place(notebook, index)}: {length} lines of code; at most {limit}, the rest belongs in the package"
         for index, length, limit in lengths
         if length > limit
+    ]
+
+
+def wide_lines(notebook: NotebookNode) -> list[str]:
+    """Return the code cells with a line of more than `MAX_COLUMNS` columns, which would scroll on the page.
+
+    The cell for Colab is not on the page.
+    """
+    return [
+        f"{place(notebook, index)}: a line of {widest} columns; at most {MAX_COLUMNS}"
+        for index, cell in code_cells(notebook)
+        if cell.get("id") != CELL_ID and (widest := max(map(len, cell.source.splitlines()), default=0)) > MAX_COLUMNS
     ]
 
 
@@ -103,7 +116,8 @@ def network_outputs(notebook: NotebookNode) -> list[str]:
 
 
 NOTEBOOK_CHECKS: tuple[Callable[[NotebookNode], list[str]], ...] = (
-    not_executed, no_colab_cell, long_cells, figures_without_alt_text, error_outputs, stderr_outputs, network_outputs,
+    not_executed, no_colab_cell, long_cells, wide_lines, figures_without_alt_text,
+    error_outputs, stderr_outputs, network_outputs,
 )  # fmt: skip
 
 
