@@ -61,7 +61,7 @@ def exact_reward(
 def reinforce(start: Path, *, penalty: float, seed: int) -> list[dict[str, float]]:
     """Return the measurements of one run from the checkpoint in `start`."""
     captioner = checkpoints.load(start)
-    config = tasks.scenes.TINY._replace(epochs=0, rl_epochs=PARTS, kl_weight=penalty, seed=seed)
+    config = tasks.scenes.TINY._replace(epochs=0, rl_epochs=PARTS, kl_weight=penalty, rl_ce_weight=0.0, seed=seed)
     batches = SceneBatches(STEPS * config.batch_size, captioner.vocabulary, config)
     with tempfile.TemporaryDirectory() as out:
         log = training.fit(

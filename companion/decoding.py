@@ -29,13 +29,27 @@ class Model(Protocol):
         """Read one token per hypothesis (batch beam) and return the logits of the next."""
 
 
+class Tag(NamedTuple):
+    """A tag of a captioned picture."""
+
+    word: str
+    confidence: float  # calibrated log-odds that a caption mentions the word
+    detected: bool  # whether a detector named it; otherwise it is an ImageNet class
+    box: tuple[float, float, float, float]  # left, top, right, bottom, as fractions of the picture
+
+
 class Caption(NamedTuple):
-    """A generated caption: its words, its log-probability and the attention weights of every word."""
+    """A generated caption: its words, its log-probability and the attention weights of every word.
+
+    If the decoder attends to tags, too, it also has the weights of these and the tags themselves.
+    """
 
     words: tuple[str, ...]
     log_probability: float  # natural logarithm, summed over the words and `<end>`
     weights: Float[Tensor, "word *place"]  # one axis of places; rows and columns after `models.unflatten_weights`
     tokenizer: Tokenizer = ENGLISH  # of its language
+    tag_weights: Float[Tensor, "word tag"] | None = None
+    tags: tuple[Tag, ...] = ()  # set by `Captioner.caption`
 
     @property
     def text(self) -> str:
@@ -44,10 +58,14 @@ class Caption(NamedTuple):
 
 
 class Hypotheses(NamedTuple):
-    """Partial captions and their log-probabilities, natural logarithms; the axis `word` is as long as the longest."""
+    """Partial captions and their log-probabilities, natural logarithms; the axis `word` is as long as the longest.
+
+    Without tags, `tag_weights` has no columns.
+    """
 
     tokens: Int[Tensor, "batch beam word"]
     weights: Float[Tensor, "batch beam word place"]
+    tag_weights: Float[Tensor, "batch beam word tag"]
     log_probability: Float[Tensor, "batch beam"]
 
 
@@ -67,6 +85,11 @@ def first_tokens(state: State) -> Int[Tensor, "batch beam"]:
     """Return `<start>` for every hypothesis."""
     batch, beam = state.carry[0].shape[:2]
     return torch.full((batch, beam), Vocabulary.start, device=state.carry[0].device)
+
+
+def tag_weights_of(step: Step) -> Float[Tensor, "batch beam tag"]:
+    """Return the attention weights of a step over the tags; a tensor without columns if the decoder has none."""
+    return step.weights[..., :0] if step.tag_weights is None else step.tag_weights
 
 
 def check_limits(**at_least_one: int) -> None:
@@ -106,8 +129,9 @@ def to_captions(hypotheses: Hypotheses, vocabulary: Vocabulary) -> list[list[Cap
                 float(score),
                 weights[: len(words)],
                 vocabulary.tokenizer,
+                tag_weights[: len(words)] if tag_weights.shape[-1] else None,
             )
-            for ids, weights, score in zip(*picture, strict=True)
+            for ids, weights, tag_weights, score in zip(*picture, strict=True)
         ]
         for picture in zip(*hypotheses, strict=True)
     ]
@@ -117,7 +141,7 @@ def _generate(model: Model, state: State, choose: Callable[[Tensor], Tensor], ma
     """Generate word by word, each chosen from the log-probabilities by `choose`, until all captions have ended."""
     token = first_tokens(state)
     total, ended = torch.zeros(token.shape, device=token.device), torch.zeros_like(token, dtype=torch.bool)
-    tokens, weights = [], []
+    tokens, weights, tag_weights = [], [], []
     for word in range(max_words + 1):
         step = model.step(token, state)
         scores = next_log_probs(step, last=word == max_words)
@@ -126,10 +150,11 @@ def _generate(model: Model, state: State, choose: Callable[[Tensor], Tensor], ma
         total += scores.gather(-1, token.unsqueeze(-1)).squeeze(-1).masked_fill(ended, 0.0)
         tokens.append(token)
         weights.append(step.weights)
+        tag_weights.append(tag_weights_of(step))
         state, ended = step.state, ended | (token == Vocabulary.end)
         if ended.all():
             break
-    return Hypotheses(torch.stack(tokens, -1), torch.stack(weights, -2), total)
+    return Hypotheses(torch.stack(tokens, -1), torch.stack(weights, -2), torch.stack(tag_weights, -2), total)
 
 
 @torch.inference_mode()
@@ -255,7 +280,8 @@ def beam_search(
 def empty_hypotheses(step: Step) -> Hypotheses:
     """Return the empty caption, one hypothesis per picture, with the dtypes and devices of `step`."""
     zeros = at_least_single(step.logits.new_zeros(step.logits.shape[:2]))
-    return Hypotheses(zeros.unsqueeze(-1)[..., :0].long(), step.weights.unsqueeze(2)[:, :, :0], zeros)
+    weights, tag_weights = (each.unsqueeze(2)[:, :, :0] for each in (step.weights, tag_weights_of(step)))
+    return Hypotheses(zeros.unsqueeze(-1)[..., :0].long(), weights, tag_weights, zeros)
 
 
 def advance_beams(
@@ -274,8 +300,14 @@ def advance_beams(
     chosen = ranking.topk(min(width, ranking.shape[1]), dim=-1).indices
     parents, rows = chosen // scores.shape[-1], torch.arange(len(chosen), device=chosen.device)[:, None]
     new_tokens = torch.cat([hypotheses.tokens[rows, parents], tokens.flatten(1)[rows, chosen].unsqueeze(-1)], dim=-1)
-    weights = torch.cat([hypotheses.weights[rows, parents], step.weights[rows, parents].unsqueeze(2)], dim=2)
-    return Hypotheses(new_tokens, weights, total.flatten(1)[rows, chosen]), parents
+    weights, tag_weights = (
+        torch.cat([earlier[rows, parents], new[rows, parents].unsqueeze(2)], dim=2)
+        for earlier, new in (
+            (hypotheses.weights, step.weights),
+            (hypotheses.tag_weights, tag_weights_of(step)),
+        )
+    )
+    return Hypotheses(new_tokens, weights, tag_weights, total.flatten(1)[rows, chosen]), parents
 
 
 def lengths(hypotheses: Hypotheses) -> Int[Tensor, "batch beam"]:

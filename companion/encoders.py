@@ -11,14 +11,17 @@ from typing import Any, NamedTuple, cast
 
 import torch
 from einops import rearrange
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from companion.attention import SelfAttentionBlock
+
 Images = UInt8[Tensor, "batch 3 row col"] | Float[Tensor, "batch 3 row col"]
 
 
+POSITION_CHANNELS = 8  # of `grid_positions`
 WANTED = "images are wanted as bytes, uint8, 0 to 255 (or as floats, 0 to 1 or 0 to 255)"
 
 
@@ -76,12 +79,36 @@ def to_pixels(images: Images, dtype: torch.dtype) -> Float[Tensor, "batch 3 row 
     return images.to(dtype) if large.any() else images.to(dtype) * 255
 
 
+class Tags(NamedTuple):
+    """The tags of pictures: words that classifier and detector propose, the most confident first."""
+
+    words: Int[Tensor, "batch tag"]  # indices of `tags.TAG_WORDS`
+    confidence: Float[Tensor, "batch tag"]  # calibrated log-odds that a caption mentions the word
+    source: Int[Tensor, "batch tag"]  # 0 for an ImageNet class, 1 for a detection
+    boxes: Float[Tensor, "batch tag 4"]  # left, top, right, bottom, as fractions of the picture; 0 0 1 1 for a class
+
+
 class Grid(NamedTuple):
-    """Feature vectors of the places of a picture, row by row from the top left."""
+    """Feature vectors of the places of a picture, row by row from the top left, and its tags where there are any."""
 
     features: Float[Tensor, "batch place channel"]
     rows: int
     cols: int
+    tags: Tags | None = None
+
+    def cast_like(self, like: Tensor) -> "Grid":
+        """Return the grid on the device of a tensor, its floating-point numbers in that tensor's dtype."""
+        tags = self.tags and Tags(*(x.to(like) if x.is_floating_point() else x.to(like.device) for x in self.tags))
+        return self._replace(features=self.features.to(like), tags=tags)
+
+    def select(self, pictures: Int[Tensor, "kept"]) -> "Grid":
+        """Return the grid of the pictures with these indices."""
+        tags = self.tags and Tags(*(x[pictures] for x in self.tags))
+        return self._replace(features=self.features[pictures], tags=tags)
+
+    def without_places(self) -> "Grid":
+        """Return the grid with its features withheld: it has no places, and its tags if there are any."""
+        return Grid(self.features[:, :0], 0, 0, self.tags)
 
 
 def to_grid(maps: Float[Tensor, "batch channel row col"]) -> Grid:
@@ -96,6 +123,18 @@ def coordinates(images: Float[Tensor, "batch channel row col"]) -> Float[Tensor,
     return positions.expand(len(images), -1, -1, -1)
 
 
+def grid_positions(rows: int, cols: int) -> Float[Tensor, "place 8"]:
+    """Return the positional encoding of the places of a grid, row by row.
+
+    With y and x running from -1 to 1 down the rows and across the columns, the channels of a place are y, x, y^2, x^2,
+    sin(pi y), sin(pi x), cos(pi y), cos(pi x). It differs from that of Vaswani et al. (2017, section 3.5) in having two
+    axes and a fixed range, so that one vector can express left and right, and middle and border, of any grid.
+    """
+    y, x = torch.meshgrid(torch.linspace(-1, 1, rows), torch.linspace(-1, 1, cols), indexing="ij")
+    place = torch.stack([y, x], dim=-1).flatten(0, 1)
+    return torch.cat([place, place**2, (torch.pi * place).sin(), (torch.pi * place).cos()], dim=-1)
+
+
 class ConvEncoder(nn.Module):
     """A convolutional network, trained from scratch, from byte images to a grid of one place per 8 x 8 pixels.
 
@@ -103,11 +142,16 @@ class ConvEncoder(nn.Module):
     pooling. Two more input channels hold each pixel's coordinates, because a convolution alone does not know where it
     is, and a caption may contain "left of".
 
+    With `blocks`, self-attention follows: the positional encoding of each place is projected and added to its features,
+    and in every block the places attend to each other. A convolution sees a neighbourhood; whether there is a second
+    red circle at the other end of the picture, only a comparison of all places tells.
+
     Args:
         widths: channels of the four convolutions; the last is the number of channels of the grid.
+        blocks: number of self-attention blocks behind the convolutions.
     """
 
-    def __init__(self, widths: tuple[int, int, int, int] = (32, 64, 128, 128)):
+    def __init__(self, widths: tuple[int, int, int, int] = (32, 64, 128, 128), blocks: int = 0):
         super().__init__()
         layers: list[nn.Module] = []
         for i, (before, after) in enumerate(zip((5, *widths), widths, strict=False)):
@@ -119,12 +163,18 @@ class ConvEncoder(nn.Module):
             ]
         self.layers = nn.Sequential(*layers)
         self.channels = widths[-1]
+        self.position_proj = nn.Linear(POSITION_CHANNELS, self.channels) if blocks else None
+        self.blocks = nn.Sequential(*(SelfAttentionBlock(self.channels) for _ in range(blocks)))
 
     def forward(self, images: Images) -> Grid:
         """Return the grid of images (see `to_pixels`): `rows / 8` by `cols / 8` places."""
         pixels = to_pixels(images, cast(Tensor, self.layers[0].weight).dtype) / 127.5 - 1
         with_coordinates = torch.cat([pixels, coordinates(pixels)], dim=1)
-        return to_grid(self.layers(with_coordinates.contiguous(memory_format=torch.channels_last)))  # faster on a CPU
+        grid = to_grid(self.layers(with_coordinates.contiguous(memory_format=torch.channels_last)))  # faster on a CPU
+        if self.position_proj is None:
+            return grid
+        positions = self.position_proj(grid_positions(grid.rows, grid.cols).to(grid.features))
+        return grid._replace(features=self.blocks(grid.features + positions))
 
 
 class SameConv(nn.Conv2d):
@@ -221,6 +271,26 @@ class EfficientNetLite0(nn.Module):
         pixels = to_pixels(images, self.classifier.weight.dtype)
         pixels = (pixels - 127) / 128  # as in its training, and not the usual mean and deviation of ImageNet
         return self.layers(pixels.contiguous(memory_format=torch.channels_last))
+
+
+class TaggedEncoder(nn.Module):
+    """EfficientNet-Lite0 and a tagger: the grid comes with its tags, from one pass of the network.
+
+    The class logits are those of `EfficientNetLite0.classify`, whose features are the mean of the grid's.
+
+    Args:
+        network: makes the grid and the logits of the ImageNet classes.
+        tagger: a module from images and class logits to `Tags`, such as `tags.Tagger`.
+    """
+
+    def __init__(self, network: EfficientNetLite0, tagger: nn.Module):
+        super().__init__()
+        self.network, self.tagger, self.channels = network, tagger, network.channels
+
+    def forward(self, images: Images) -> Grid:
+        """Return the grid of images (see `to_pixels`), with tags."""
+        grid = self.network(images)
+        return grid._replace(tags=self.tagger(images, self.network.classifier(grid.features.mean(1))))
 
 
 def imagenet_weights() -> Path:

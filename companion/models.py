@@ -3,6 +3,8 @@
 Explained in the chapters on decoding and on real photographs.
 """
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any, cast
 
 import torch
@@ -13,9 +15,10 @@ from torch import Tensor, nn
 from companion import decoding
 from companion.attention import MECHANISMS, at_least_single
 from companion.datasets import IMAGE_SIZE
-from companion.decoders import DECODERS, Decoder, Ensemble, State, Step
-from companion.decoding import Caption
-from companion.encoders import ConvEncoder, EfficientNetLite0, Grid, Images, check_images
+from companion.decoders import DECODERS, Decoder, Ensemble, State, Step, TwoMemoryDecoder
+from companion.decoding import Caption, Tag
+from companion.encoders import ConvEncoder, EfficientNetLite0, Grid, Images, TaggedEncoder, Tags, check_images
+from companion.tags import TAG_WORDS, Tagger
 from companion.vocabulary import Vocabulary
 
 # The one setting of size: the channels of the convolutions, and the hidden width of the decoder of scenes. The decoder
@@ -59,7 +62,7 @@ class Captioner(nn.Module):
         """
         parameter = next(self.decoder.parameters())
         if isinstance(source, Grid):
-            return source._replace(features=source.features.to(parameter))  # to its device and its dtype
+            return source.cast_like(parameter)
         return self.encoder(check_images(source).to(parameter.device))
 
     def start(self, source: Source) -> State:
@@ -89,12 +92,30 @@ class Captioner(nn.Module):
             cast(Decoder, self.decoder), grid, self.vocabulary, beam, max_words=max_words, length_power=length_power
         )
         weights = [unflatten_weights(at_least_single(c.weights), grid).cpu() for c in captions]  # NumPy has no bfloat16
-        return [c._replace(weights=w) for c, w in zip(captions, weights, strict=True)]
+        captions = [c._replace(weights=w) for c, w in zip(captions, weights, strict=True)]
+        if grid.tags is None:
+            return captions
+        return [
+            c._replace(tags=tags, tag_weights=None if c.tag_weights is None else at_least_single(c.tag_weights).cpu())
+            for c, tags in zip(captions, list_tags(grid.tags), strict=True)
+        ]
 
 
 def unflatten_weights(weights: Float[Tensor, "word place"], grid: Grid) -> Float[Tensor, "word row col"]:
     """Return weights over places as weights over the grid's rows and columns."""
-    return rearrange(weights, "word (row col) -> word row col", row=grid.rows)
+    return rearrange(weights, "word (row col) -> word row col", row=grid.rows, col=grid.cols)
+
+
+def list_tags(tags: Tags) -> list[tuple[Tag, ...]]:
+    """Return the tags of each picture, in their order, with their words spelled out."""
+    rows = zip(*(x.tolist() for x in tags), strict=True)
+    return [
+        tuple(
+            Tag(TAG_WORDS[word], confidence, bool(source), tuple(box))
+            for word, confidence, source, box in zip(*picture, strict=True)
+        )
+        for picture in rows
+    ]
 
 
 def build(
@@ -106,6 +127,8 @@ def build(
     decoder: str = "lstm",
     decoders: int = 1,
     positions: bool | None = None,
+    blocks: int = 0,
+    tags: bool = False,
 ) -> Captioner:
     """Return an untrained captioner of "scenes" (encoder from scratch) or "photos" (frozen EfficientNet-Lite0).
 
@@ -118,6 +141,7 @@ def build(
         decoders: their number; several form an `Ensemble`.
         positions: whether the values hold a positional encoding of their places (`decoders.InputProjection`); None is
             yes for scenes and no for photographs.
+        tags: of photographs: whether the encoder names tags, and the LSTM decoder attends to them (`TwoMemoryDecoder`).
 
     Raises:
         ValueError: an unknown name, or an attention that the decoder does not support; the message lists the choices.
@@ -132,20 +156,29 @@ def build(
         if attention not in MECHANISMS:
             reason = f"there is no attention called {attention!r}"
         raise ValueError(f"{reason}; choose from {', '.join(decoder_class.mechanisms)}")
+    if tags and (task, decoder) != ("photos", "lstm"):
+        raise ValueError(f"tags are for photographs and the decoder 'lstm', not for {task} and {decoder!r}")
     positions = task == "scenes" if positions is None else positions
     widths, hidden = SIZES[size]
-    encoder: ConvEncoder | EfficientNetLite0
+    encoder: ConvEncoder | EfficientNetLite0 | TaggedEncoder
     if task == "scenes":
-        encoder, dropout = ConvEncoder(widths), 0.1
+        encoder, dropout = ConvEncoder(widths, blocks), 0.1
     else:
         encoder, hidden, dropout = EfficientNetLite0().requires_grad_(False), 2 * hidden, 0.5
+    make_decoder: Callable[..., nn.Module] = decoder_class
+    if tags:
+        assert isinstance(encoder, EfficientNetLite0)
+        encoder = TaggedEncoder(encoder, Tagger()).eval().requires_grad_(False)
+        make_decoder = partial(TwoMemoryDecoder, tag_ids=torch.tensor([vocabulary.id(word) for word in TAG_WORDS]))
     members = [
-        decoder_class(
+        make_decoder(
             len(vocabulary), encoder.channels, hidden, attention=attention, dropout=dropout, positions=positions
         )
         for _ in range(decoders)
     ]
     config = {"task": task, "size": size, "attention": attention, "decoder": decoder, "decoders": decoders}
     config |= {"positions": True} if positions else {}
+    config |= {"blocks": blocks} if blocks else {}
+    config |= {"tags": True} if tags else {}
     module = members[0] if decoders == 1 else Ensemble(members)
     return Captioner(encoder, module, vocabulary, image_size=IMAGE_SIZES[task], config=config)

@@ -1,6 +1,8 @@
 """Pieces that several tests of training share: batch sources, a small captioner, and comparisons of runs."""
 
 import json
+import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -48,3 +50,12 @@ def read_log(out: Path) -> list[dict[str, Any]]:
         raise AssertionError(f"{constant} is not JSON")
 
     return [json.loads(line, parse_constant=refuse) for line in (out / "log.jsonl").read_text().splitlines()]
+
+
+def find_imagemagick() -> str | None:
+    """Return the program of ImageMagick, or None; another program called "convert" is not it."""
+    for name in ("magick", "convert"):
+        program = shutil.which(name)
+        if program and "ImageMagick" in subprocess.run([program, "-version"], capture_output=True, text=True).stdout:
+            return program
+    return None

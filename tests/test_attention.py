@@ -619,3 +619,24 @@ def test_shapes(function, shapes, passes):
 def test_a_mask_of_another_shape_is_refused(attend, keys, values, shape):
     with pytest.raises((TypeCheckError, RuntimeError)):
         attend(QUERY, keys, values, torch.ones(shape, dtype=torch.bool))
+
+
+def test_a_self_attention_block_equals_pytorchs_encoder_layer():
+    """The same parameters in both: pre-norm, GELU, a feed-forward network twice as wide, no dropout."""
+    torch.manual_seed(0)
+    block = attention.SelfAttentionBlock(HIDDEN, HEADS)
+    layer = nn.TransformerEncoderLayer(
+        HIDDEN, HEADS, 2 * HIDDEN, dropout=0.0, activation="gelu", batch_first=True, norm_first=True
+    )
+    own = block.self_attention
+    projections = (own.query_proj, own.key_proj, own.value_proj)
+    with torch.no_grad():
+        layer.self_attn.in_proj_weight.copy_(torch.cat([projection.weight for projection in projections]))
+        layer.self_attn.in_proj_bias.copy_(torch.cat([projection.bias for projection in projections]))
+    pairs = {layer.self_attn.out_proj: own.out_proj, layer.linear1: block.feed_forward[0]}
+    pairs |= {layer.linear2: block.feed_forward[2], layer.norm1: block.norms[0], layer.norm2: block.norms[1]}
+    for theirs, ours in pairs.items():
+        theirs.load_state_dict(ours.state_dict())
+    x = randn(BATCH, PLACES, HIDDEN, dtype=torch.float32)
+    assert torch.allclose(block(x), layer(x), atol=1e-5)
+    assert torch.equal(own.key_proj.weight, own.query_proj.weight)  # a similarity, before training

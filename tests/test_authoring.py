@@ -72,7 +72,7 @@ def html(source: str):
         (checks.not_executed, cell(count=7), cell("", count=None)),
         (checks.long_cells, cell("a\n" * 16), cell("a\n" * 15)),
         (checks.wide_lines, cell("a" * 73), cell("a" * 72)),
-        (checks.long_cells, cell("class A(nn.Module):\n" + "a\n" * 30), cell("class A(nn.Module):\n" + "a\n" * 29)),
+        (checks.long_cells, cell("class A:\n" + "a\n" * 30), cell("class A(nn.Module):\n" + "a\n" * 29)),
         (checks.figures_without_alt_text, cell(outputs=[FIGURE]), drawing("A bar.")),
         (checks.figures_without_alt_text, drawing(" "), cell()),
         (checks.error_outputs, cell(outputs=[ERROR]), cell(outputs=[ERROR], tags=["raises-exception"])),
@@ -105,9 +105,9 @@ def test_too_many_ignored_outputs_are_refused_over_the_whole_book():
 
 def test_a_large_notebook_is_refused(tmp_path):
     path = tmp_path / "large.ipynb"
-    path.write_bytes(b" " * 400_000)
+    path.write_bytes(b" " * 1_000_000)
     assert checks.too_large(path) == []
-    path.write_bytes(b" " * 400_001)
+    path.write_bytes(b" " * 1_000_001)
     assert checks.too_large(path)
 
 

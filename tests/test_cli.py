@@ -28,12 +28,16 @@ RUN_OPTIONS = "--out --seed --resume --precision --devices --nodes --strategy"
 OPTIONS = {  # of every command
     "caption": "--beam --json --csv --jsonl --coco --attention --checkpoint",
     "train scenes": f"--size --attention --decoder {RUN_OPTIONS}",
-    "train photos": f"--data --split-ratio --strict --language --init-from --reward-holdout {RUN_OPTIONS}",
+    "train photos": "--data --split-ratio --strict --language --init-from --reward-holdout --tags --text --pseudo "
+    f"{RUN_OPTIONS}",
     "ensemble": "--data --strict --out",
     "evaluate scenes": "--split --checkpoint --beam --json",
     "evaluate photos": "--data --split-ratio --strict --language --split --checkpoint --beam --json --results",
     "data flickr8k": "--url --archive --out --size --sha256",
     "scenes": "--out --count --split --seed",
+    "check": "",
+    "grade": "--out --key --salt --extra --feedback --gradebook --gradescope --without-fence",
+    "sheet": "--roster --salt",
     "info": "",
 }
 NEEDED = {  # what every command cannot be called without
@@ -45,6 +49,9 @@ NEEDED = {  # what every command cannot be called without
     "evaluate photos": "--data DIR",
     "data flickr8k": "--url URL --out DIR",
     "scenes": "--out DIR --count 1",
+    "check": "A1",
+    "grade": "A1 DIR --out FILE",
+    "sheet": "A1 --roster FILE",
     "info": "",
 }
 ALL_OPTIONS = sorted({option for options in OPTIONS.values() for option in options.split()})
@@ -322,15 +329,26 @@ def test_train_passes_its_options_to_the_recipe(run, called, tmp_path):
     run("train", "scenes", "--out", tmp_path / "b", "--attention", "multi_head", "--decoder", "transformer")
     run("train", "photos", "--data", tmp_path, "--out", tmp_path / "c", "--resume", "--precision", "bf16-mixed")
     run("train", "photos", "--data", tmp_path, "--out", tmp_path / "d", "--reward-holdout", "--init-from", "photos")
+    streams = ("--tags", "--text", tmp_path / "t.txt", "--pseudo", tmp_path / "p")
+    run("train", "photos", "--data", tmp_path, "--out", tmp_path / "e", *streams)
     scenes_options = {"seed": 0, "size": "base", "resume": False, "precision": "32-true"}
     photos_options = {"seed": 0, "resume": False, "init_from": None, "reward_holdout": False, "precision": "32-true"}
     photos_options |= {"split_ratio": None, "language": None, "strict": False}
+    photos_options |= {"tags": False, "text": None, "pseudo": None}
     assert called == [
         ("scenes", (out,), scenes_options | {"seed": 7, "size": "tiny"}),
         ("scenes", (tmp_path / "b",), scenes_options | {"attention": "multi_head", "decoder": "transformer"}),
         ("photos", (tmp_path, tmp_path / "c"), photos_options | {"resume": True, "precision": "bf16-mixed"}),
         ("photos", (tmp_path, tmp_path / "d"), photos_options | {"reward_holdout": True, "init_from": "photos"}),
+        (
+            "photos",
+            (tmp_path, tmp_path / "e"),
+            photos_options | {"tags": True, "text": tmp_path / "t.txt", "pseudo": tmp_path / "p"},
+        ),
     ]
+    status, lines, err = run("train", "photos", "--data", tmp_path, "--out", tmp_path / "f", *streams[1:])
+    assert (status, lines, len(err), len(called)) == (2, [], 1, 5)
+    assert "add --tags" in err[0]
     assert out.is_dir()
 
 
@@ -441,7 +459,7 @@ def test_scores_of_photographs_are_printed_under_the_agreed_names(run, loaded, p
     assert (status, len(lines)) == (0, 1)
     assert any("captions.csv:5" in line for line in err)  # the issue in the data is named
     scores = json.loads(lines[0])
-    assert scores.keys() == SCORES
+    assert scores.keys() == SCORES | {"right_noun", "noun_precision"}
     assert scores == tasks.photos.evaluate(photos_model, folder, "dev", beam=2)
     plain = run("evaluate", "photos", "--data", folder, "--beam", 2)[1]
     assert plain == [f"{name:20} {value:.4f}" for name, value in scores.items()]

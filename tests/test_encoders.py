@@ -74,6 +74,16 @@ def test_bytes_and_the_same_numbers_as_floats_give_the_same_grid(conv):
     assert torch.equal(conv(images).features, conv(images.float()).features)
 
 
+def test_behind_a_block_of_self_attention_every_place_hears_of_every_other():
+    torch.manual_seed(0)
+    conv = encoders.ConvEncoder((4, 6, 5, 8), blocks=1).eval().requires_grad_(False)
+    black, spot = torch.zeros(1, 3, 32, 48, dtype=torch.uint8), torch.zeros(1, 3, 32, 48, dtype=torch.uint8)
+    spot[:, :, :8, :8] = 255
+    changed = (conv(spot).features - conv(black).features).abs().sum(-1).view(4, 6)
+    assert (changed > 0).all()
+    assert changed[0, 0] > changed[-1, -1]
+
+
 def test_the_coordinates_alone_distinguish_left_from_right_and_top_from_bottom(conv):
     features = conv(torch.full((1, 3, 64, 64), 90, dtype=torch.uint8)).features.view(8, 8, 7)
     inner = features[2:-2, 2:-2]  # the receptive field of these places contains no padding

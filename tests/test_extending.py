@@ -170,7 +170,7 @@ def test_a_registered_toy_is_trained_from_the_command_line_to_the_card(
     arguments = [word for key, value in options.items() for word in (f"--{key}", value)]
     assert cli.main(["train", "scenes", "--out", str(tmp_path / "run"), "--size", "tiny", *arguments]) == 0
     card = checkpoints.card(tmp_path / "run")
-    assert card["config"] == {"task": "scenes", "size": "tiny", "decoders": 1, "positions": True} | options
+    assert card["config"] == {"task": "scenes", "size": "tiny", "decoders": 1, "positions": True, "blocks": 1} | options
     assert " ".join(arguments) in card["command"]
     assert card["metrics"].keys() >= {"truth", "pointing", "bleu4"}
     world = scenes.make_dataset("test", 2)

@@ -84,7 +84,9 @@ def occurs(term: str, text: str) -> bool:
 
 
 GLOSSARY = glossary()
-CHAPTERS = [text.read_text(encoding="utf-8") for text in TEXTS if text.stem[0].isdigit()]
+CHAPTERS = [
+    path.read_text(encoding="utf-8") for path in TEXTS if path.stem[0].isdigit() or path.stem == "the_drawn_world"
+]
 PACKAGE = "\n".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "companion").rglob("*.py")))
 
 

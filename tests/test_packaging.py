@@ -87,7 +87,8 @@ def test_the_wheel_holds_the_package_its_weights_and_its_types_and_nothing_else(
     kept = {
         str(path.relative_to(ROOT))
         for path in (ROOT / "companion").rglob("*")
-        if path.is_file() and (path.suffix in (".py", ".typed", ".json", ".safetensors"))
+        if path.is_file()
+        and (path.suffix in (".py", ".typed", ".json", ".safetensors", ".tsv", ".txt") or path.name == "LICENSE")
     }
     assert files == kept
     assert {"companion/py.typed", "companion/weights/photos/weights.safetensors"} <= files

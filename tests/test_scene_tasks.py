@@ -5,8 +5,9 @@ import copy
 import pytest
 import torch
 
-from companion import decoders, models, scenes, tasks, training
+from companion import checkpoints, decoders, encoders, models, scenes, tasks, training
 from companion.encoders import Grid
+from companion.metrics import statements
 from companion.tasks import scene_probes
 from companion.training import TrainConfig
 from companion.vocabulary import Vocabulary
@@ -55,8 +56,8 @@ def test_the_indices_of_a_batch_are_those_of_the_scenes_it_was_cut_from(vocabula
 
 
 def test_the_positional_encoding_tells_every_place_from_every_other():
-    encoding = decoders.grid_positions(8, 6)
-    assert encoding.shape == (48, decoders.base.POSITION_CHANNELS)
+    encoding = encoders.grid_positions(8, 6)
+    assert encoding.shape == (48, encoders.POSITION_CHANNELS)
     assert torch.cdist(encoding, encoding).fill_diagonal_(9).min() > 0.1
     grid = encoding.view(8, 6, -1)
     assert (grid[1:, :, 0] > grid[:-1, :, 0]).all()  # y grows downwards
@@ -152,3 +153,66 @@ def test_a_run_with_the_penalty_resumes_from_its_reference_and_refuses_a_damaged
         run(tmp_path / "cut", words, resume=True)
     reference.write_bytes(kept)
     assert torch.equal(run(tmp_path / "cut", words, resume=True), whole)
+
+
+def test_in_reinforcement_the_cross_entropy_term_teaches_where_the_reward_says_nothing(vocabulary, tmp_path):
+    """Every caption has the reward 1, so nothing else changes the weights."""
+    config = TrainConfig(
+        epochs=0, lr=1e-3, captions_per_image=2, rl_epochs=2, rl_lr=3e-3, batch_size=8, weight_decay=0.0
+    )
+    losses = {}
+    for weight in (0.0, 1.0):
+        torch.manual_seed(1)
+        captioner = models.build("scenes", vocabulary, "tiny", attention="dot")
+        batches = tasks.scene_batches.SceneBatches(80, vocabulary, config)
+        world = scenes.make_dataset("validation", 20)
+        before = scene_probes.reference_loss(captioner, world)
+        training.fit(
+            captioner, batches, config._replace(rl_ce_weight=weight), out=tmp_path / str(weight),
+            validate=lambda _: {}, reward_fn=lambda _, captions: [[1.0] * 5] * len(captions),
+        )  # fmt: skip
+        losses[weight] = scene_probes.reference_loss(captioner, world) - before
+    assert abs(losses[0.0]) < 1e-3
+    assert losses[1.0] < -0.3
+
+
+def test_an_article_and_a_relation_have_the_places_of_the_object_that_follows(world):
+    targets = tasks.scene_batches.alignment_targets(world)
+    checked = set()
+    for scene, scene_targets in zip(world, targets, strict=True):
+        for reference, places in zip(scene.captions, scene_targets, strict=True):
+            following = torch.zeros_like(places[0])
+            for position in reversed(range(len(reference.words))):
+                word = reference.words[position]
+                if reference.mentions[position]:
+                    following = places[position]
+                elif word in ("a", "an", "left", "above"):
+                    assert torch.equal(places[position], following)
+                    checked.add(word)
+                elif word in ("is", "are", "there", "and"):
+                    assert not places[position].any()
+    assert checked == {"a", "an", "left", "above"}
+
+
+def test_a_captioner_with_a_self_attention_block_comes_back_from_its_checkpoint(vocabulary, tmp_path, world):
+    captioner = models.build("scenes", vocabulary, "tiny", attention="dot", blocks=1).eval()
+    checkpoints.save(captioner, tmp_path, {})
+    loaded = checkpoints.load(tmp_path)
+    assert loaded.config["blocks"] == 1
+    images = scenes.image_tensor(world[:3])
+    assert torch.allclose(loaded.encode(images).features, captioner.encode(images).features, atol=0.05)
+    assert models.build("scenes", vocabulary, "tiny").encoder.position_proj is None
+
+
+def test_weak_relations_are_true_and_some_of_them_are_stated_by_no_reference(world):
+    weak = [tasks.scene_batches.state_weak_relations(scene) for scene in world]
+    unclear = 0
+    for scene, other in zip(world, weak, strict=True):
+        assert other.objects == scene.objects
+        for caption in other.captions:
+            assert scenes.is_exact(caption.text, scene)
+            stated = statements.relations(caption.text)
+            clear = {relation for reference in scene.captions for relation in statements.relations(reference.text)}
+            unclear += bool(stated - clear)
+    assert unclear > len(world) / 4
+    assert tasks.scene_batches.state_weak_relations(world[0]) == weak[0]

@@ -17,6 +17,7 @@ from companion.training import TrainConfig, feature_cache
 from companion.vocabulary import SPECIALS
 from tests.albums import write_album
 
+PSEUDO = {"pseudo.npy", "pseudo.sha256"}  # where pseudo-pairs are given
 CACHES = {"train.npy", "train.sha256", "dev.npy", "dev.sha256"}
 WIDTHS = (16, 16, 16, 32)
 
@@ -75,7 +76,7 @@ def scenes_run(tmp_path_factory):
 
 
 def test_a_run_on_scenes_writes_its_files_and_no_others(scenes_run):
-    assert names(scenes_run[0]) == set(tasks.run.RUN_FILES) - CACHES - {"reference.safetensors"}
+    assert names(scenes_run[0]) == set(tasks.run.RUN_FILES) - CACHES - PSEUDO - {"reference.safetensors"}
 
 
 def test_what_the_recipe_returns_is_what_it_saved(scenes_run):
@@ -96,7 +97,7 @@ def test_the_card_of_scenes_says_how_it_was_made_and_how_good_it_is(scenes_run):
     assert card["log"] == log
     assert card["metrics"] == model_card.round_scores(tasks.scenes.evaluate(checkpoints.load(out), count=20))
     assert {"truth", "states_relation", "pointing", "forced_choice", "true_of_five"} < card["metrics"].keys()
-    assert card["decodings"].keys() == {"greedy", "beam 5", "sample"}
+    assert card["decodings"].keys() == {"greedy", "beam 5", "sample", "sample at 0.7"}
     assert card["decodings"]["greedy"]["truth"] == card["metrics"]["truth"]
     assert card["minutes"] == round(sum(record["seconds"] for record in log) / 60, 1)
     assert (card["data"]["name"], card["data"]["examples"]) == ("scenes", 80)  # two epochs
@@ -167,7 +168,7 @@ def out(photos_run, tmp_path):
 
 
 def test_a_run_on_photographs_writes_its_files_and_no_others(photos_run):
-    assert names(photos_run[0]) == set(tasks.run.RUN_FILES) - {"reference.safetensors"}
+    assert names(photos_run[0]) == set(tasks.run.RUN_FILES) - PSEUDO - {"reference.safetensors"}
 
 
 def test_every_picture_is_seen_mirrored_unless_a_caption_says_left(photos_run):

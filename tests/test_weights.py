@@ -18,10 +18,10 @@ MINIMUM = {
 }
 
 
-def test_together_they_stay_under_twenty_megabytes():
+def test_together_with_the_detector_they_stay_under_forty_megabytes():
     sizes = {file: file.stat().st_size for file in checkpoints.PRETRAINED.rglob("*") if file.is_file()}
-    assert {file.parent.name for file in sizes} == set(NAMES)
-    assert sum(sizes.values()) < 20e6
+    assert {file.parent.name for file in sizes} == {*NAMES, "nanodet"}
+    assert sum(sizes.values()) < 40e6
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -55,7 +55,7 @@ def test_the_card_says_how_the_weights_were_made_and_how_good_they_are(name):
 def test_no_class_of_words_has_vanished_from_the_captions_of_scenes(scenes_captioner):
     """A list of objects is nearly always true; what a caption could have stated beyond it is counted here."""
     card = checkpoints.card("scenes")
-    world = scenes.make_dataset("test", 300)
+    world = scenes.make_dataset("test", tasks.scenes.MEASURED)
     lines = [caption.text for caption in tasks.scenes.caption(scenes_captioner, world)]
     rates = statements.stated_rates(lines, world)
     groups = {
@@ -67,10 +67,10 @@ def test_no_class_of_words_has_vanished_from_the_captions_of_scenes(scenes_capti
     for name, words in groups.items():
         own, wanted = (sum(getattr(of_word[word], side) for word in words) for side in ("captions", "references"))
         assert wanted / 2 <= own <= 2 * wanted, f"{name}: {own:.3f} in captions, {wanted:.3f} in references"
-    for kind, words in card["rates"].items():  # the card's are of 1000 scenes, of which these are the first
+    for kind, words in card["rates"].items():  # of the same scenes; another processor may change a few captions
         for word, (own, wanted) in words.items():
-            assert own == pytest.approx(of_word[word].captions, abs=0.06), (kind, word)
-            assert wanted == pytest.approx(of_word[word].references, abs=0.04), (kind, word)
+            assert own == pytest.approx(of_word[word].captions, abs=0.02), (kind, word)
+            assert wanted == pytest.approx(of_word[word].references, abs=1e-3), (kind, word)
     assert card["vanished"] == [
         word for each in card["rates"].values() for word, (own, wanted) in each.items() if own < wanted / 2
     ]
@@ -110,7 +110,7 @@ def test_the_captions_and_their_log_probabilities_are_those_of_the_golden_file(e
     assert golden["sha256"] == checkpoints.card(name)["sha256"], "new weights: run tests/golden/make_captions.py"
     captions = captioner.caption(grid, make_captions.SEARCHES[search])
     pairs = list(zip(captions, golden[search], strict=True))
-    assert sum(expected.stable for _, expected in pairs) >= 0.8 * len(pairs)
+    assert sum(expected.stable for _, expected in pairs) >= 0.7 * len(pairs)
     different = [(c.text, expected.text) for c, expected in pairs if expected.stable and c.text != expected.text]
     assert different == []
     for caption, expected in pairs:

@@ -77,8 +77,8 @@ def score_coco_results(
         raise ValueError(f"the results do not fit the split {split!r} of {folder}: {'; '.join(problems)}")
     counts = {"photographs": len(examples), "left_out": len(damaged)} if damaged else {}
     references = metrics.References([list(each.captions) for each in examples], find_tokenizer(language))
-    scores = metrics.score([texts[each.name][0] for each in examples], references)
-    return scores | counts
+    lines = [texts[each.name][0] for each in examples]
+    return metrics.score(lines, references) | metrics.nouns.noun_scores(lines, references) | counts
 
 
 def _assign(

@@ -18,7 +18,7 @@ from companion.attention.mechanisms import (
     scaled_dot_product,
     scaled_dot_scores,
 )
-from companion.attention.multi_head import MultiHeadAttention, per_head_mask
+from companion.attention.multi_head import MultiHeadAttention, SelfAttentionBlock, per_head_mask
 from companion.attention.pooling import (
     at_least_single,
     attention_pooling,
@@ -41,6 +41,7 @@ __all__ = [
     "MultiHeadAttention",
     "ProjectedAttention",
     "ScaledDotProductAttention",
+    "SelfAttentionBlock",
     "additive",
     "additive_scores",
     "at_least_single",

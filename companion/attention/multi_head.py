@@ -1,5 +1,6 @@
 """Multi-head attention. Explained in the chapter on multi-head attention."""
 
+import torch
 from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -91,3 +92,35 @@ class MultiHeadAttention(Attention):
         query = self.split_heads(self.query_proj(query))
         fused = nn.functional.scaled_dot_product_attention(query, keys, values, per_head_mask(mask))
         return self.merge_heads(fused)
+
+
+class SelfAttentionBlock(nn.Module):
+    """Self-attention and a feed-forward network, each with pre-norm and a residual: the encoder block of a transformer.
+
+    After Vaswani et al. (2017, section 3.1), with the norm before each part (Xiong et al. 2020). Every position can
+    compare itself with all others, so that two equal objects can be told from one. At first the projection of the keys
+    equals that of the queries, and the scores are those of a similarity: positions look for others like themselves.
+
+    Args:
+        channels: of the positions.
+        heads: number of heads.
+
+    Raises:
+        ValueError: `channels` is not a multiple of `heads`.
+    """
+
+    def __init__(self, channels: int, heads: int = 4):
+        super().__init__()
+        self.self_attention = MultiHeadAttention(channels, channels, channels, heads)
+        with torch.no_grad():
+            self.self_attention.key_proj.weight.copy_(self.self_attention.query_proj.weight)
+        self.feed_forward = nn.Sequential(
+            nn.Linear(channels, 2 * channels), nn.GELU(), nn.Linear(2 * channels, channels)
+        )
+        self.norms = nn.ModuleList(nn.LayerNorm(channels) for _ in range(2))
+
+    def forward(self, x: Float[Tensor, "*batch place channel"]) -> Float[Tensor, "*batch place channel"]:
+        """Return the positions, each with what it has gathered from the others."""
+        normed = self.norms[0](x)
+        x = x + self.self_attention.attend_fused(normed, *self.self_attention.prepare(normed, normed))
+        return x + self.feed_forward(self.norms[1](x))

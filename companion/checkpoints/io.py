@@ -29,7 +29,10 @@ REQUIRED = ("format", "config", "vocabulary_size", "sha256", "vocabulary_sha256"
 
 def trained_weights(captioner: Captioner) -> dict[str, Tensor]:
     """Return the tensors that training changes: without a frozen encoder, and a matrix that two layers share once."""
-    frozen = {f"encoder.{name}" for name, p in captioner.encoder.named_parameters() if not p.requires_grad}
+    encoder = captioner.encoder
+    frozen = {f"encoder.{name}" for name, p in encoder.named_parameters() if not p.requires_grad}
+    if not any(p.requires_grad for p in encoder.parameters()):
+        frozen |= {f"encoder.{name}" for name, _ in encoder.named_buffers()}
     # These iterators list a shared tensor once, under its first name; a state dict lists it under every name.
     names = {name for each in (captioner.named_parameters(), captioner.named_buffers()) for name, _ in each}
     return {name: tensor for name, tensor in captioner.state_dict().items() if name in names - frozen}

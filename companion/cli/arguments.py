@@ -140,6 +140,12 @@ def check_attention(options: Any) -> None:
         build("scenes", Vocabulary(list(SPECIALS)), options.size, attention=options.attention, **chosen)
 
 
+def check_streams(options: Any) -> None:
+    """Raise ValueError if `train photos` is given captions for a decoder with tags and is to train another."""
+    if (options.text or options.pseudo) and not options.tags:
+        raise ValueError("--text and --pseudo are for a decoder with tags; add --tags")
+
+
 def check_results(options: Any) -> None:
     """Raise ValueError if `evaluate photos` is given captions to score and a model to make them with, too."""
     if options.results and (options.checkpoint, options.beam) != ("photos", 5):

@@ -19,6 +19,7 @@ SECONDS_BETWEEN = 10.0  # lines of progress, where they do not go to a terminal
 def caption(options: argparse.Namespace) -> int:
     """Caption every photograph that can be read, and report every other on standard error."""
     from companion import apps, checkpoints
+    from companion.metrics import calibration
 
     result_path = options.csv or options.jsonl
     outputs = [path for path in (options.csv, options.jsonl, options.coco) if path]
@@ -34,22 +35,30 @@ def caption(options: argparse.Namespace) -> int:
             report_note(f"{result_path}: has {len(captions):,} of {len(paths):,} captions already")
     waiting = [path for path in paths if path not in captions]
     answers: Iterable[Any] = ()
+    confidence = None
     if waiting:
         answers = apps.caption_files(checkpoints.load(options.checkpoint), waiting, beam=options.beam)
+        confidence = calibration.confidence_of(checkpoints.card(options.checkpoint))
     has_folder = any(path.is_dir() for path in options.photos)
     if outputs or has_folder or (figures and figures.paths):
         answers = show_progress(answers, len(paths), len(captions))
     is_alone = len(paths) == 1 and not has_folder
     form = "json" if options.json else "nothing" if outputs else "text" if is_alone else "named text"
     with contextlib.closing(results) if results else contextlib.nullcontext():
-        failed |= write_captions(answers, captions, results=results, figures=figures, form=form)
+        failed |= write_captions(answers, captions, results=results, figures=figures, form=form, confidence=confidence)
     if options.coco:
         write_coco(options.coco, {path: captions[path] for path in paths if path in captions}, names)
     return failed
 
 
 def write_captions(
-    answers: Iterable[Any], captions: dict[Path, str], *, results: Any, figures: Figures | None, form: str
+    answers: Iterable[Any],
+    captions: dict[Path, str],
+    *,
+    results: Any,
+    figures: Figures | None,
+    form: str,
+    confidence: Any = None,
 ) -> int:
     """Write each answer where it was asked for and add its caption to `captions`; return 1 if one is an error, else 0.
 
@@ -59,6 +68,7 @@ def write_captions(
         results: the file to which each caption is appended, or None.
         figures: the figures to which each photograph is added, or None.
         form: what is printed: "json", the "text" alone, "named text", that is with its photograph, or "nothing".
+        confidence: the `metrics.calibration.Confidence` that marks captions as unsure, or None, which marks nothing.
     """
     failed = 0
     for path, result in answers:
@@ -67,15 +77,17 @@ def write_captions(
             continue
         if figures:
             figures.add(path, result)
+        record = caption_record(path, result, confidence)
         if results:
-            results.append(caption_record(path, result))
+            results.append(record)
         captions[path] = result.text
+        line = result.text if record.get("sure", True) else f"{result.text} (unsure)"
         if form == "json":
-            print(json.dumps(caption_record(path, result)), flush=True)
+            print(json.dumps(record), flush=True)
         elif form == "text":
-            print(result.text, flush=True)
+            print(line, flush=True)
         elif form == "named text":
-            print(f"{printable(path)}: {result.text}", flush=True)
+            print(f"{printable(path)}: {line}", flush=True)
     if figures:
         figures.finish()
     return failed
@@ -153,12 +165,31 @@ def show_progress(answers: Iterable[Any], total: int, done: int) -> Iterator[Any
             bar.update()
 
 
-def caption_record(path: Path, caption: Any) -> dict[str, Any]:
-    """Return a caption as JSON: one grid of attention weights (rows of columns) for each word."""
-    return {
+def caption_record(path: Path, caption: Any, confidence: Any = None) -> dict[str, Any]:
+    """Return a caption as JSON: one grid of attention weights (rows of columns) for each word.
+
+    With `confidence` it has the probability that the caption is right, and whether that is enough; of a caption with
+    tags, each tag and its attention weights, one for each word.
+    """
+    record = {
         "image": str(path),
         "caption": caption.text,
         "log_probability": round(caption.log_probability, 4),
         "words": list(caption.words),
         "attention": [[[round(x, 5) for x in row] for row in grid] for grid in caption.weights.tolist()],
     }
+    if confidence is not None:
+        (probability,), (sure,) = confidence.probabilities([caption]), confidence.are_sure([caption])
+        record |= {"probability": round(probability, 4), "sure": sure}
+    if caption.tag_weights is not None:
+        columns = zip(caption.tags, caption.tag_weights.T.tolist(), strict=True)
+        record["tags"] = [
+            {
+                "word": tag.word,
+                "confidence": round(tag.confidence, 3),
+                "box": [round(side, 4) for side in tag.box],
+                "attention": [round(x, 5) for x in weights],
+            }
+            for tag, weights in columns
+        ]
+    return record

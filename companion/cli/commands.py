@@ -43,6 +43,9 @@ def train_photos(options: argparse.Namespace) -> int:
         split_ratio=options.split_ratio,
         language=options.language,
         strict=options.strict,
+        tags=options.tags,
+        text=options.text,
+        pseudo=options.pseudo,
         fabric=fabric,
     )
     return report_saved(options.out, fabric)
@@ -112,7 +115,8 @@ def evaluate_scenes(options: argparse.Namespace) -> int:
 def evaluate_photos(options: argparse.Namespace) -> int:
     """Print the scores of a captioner of photographs, or of the captions in a file of COCO results."""
     import_matplotlib()
-    from companion import apps, datasets, tasks
+    from companion import apps, checkpoints, datasets, tasks
+    from companion.metrics import calibration
     from companion.tasks.data import read_data
 
     if options.results:
@@ -132,6 +136,7 @@ def evaluate_photos(options: argparse.Namespace) -> int:
         trained=[options.checkpoint],
         split_ratio=options.split_ratio,
         strict=options.strict,
+        confidence=calibration.confidence_of(checkpoints.card(options.checkpoint)),
     )
     return print_scores(scores, as_json=options.json)
 

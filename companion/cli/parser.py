@@ -2,12 +2,15 @@
 
     companion caption PHOTO|FOLDER... [--beam 5] [--json] [--csv|--jsonl FILE] [--coco FILE] [--attention OUT]
     companion train scenes --out DIR [--size tiny] [--attention NAME] [--decoder NAME]
-    companion train photos --data DIR --out DIR [--init-from DIR] [--reward-holdout] [--language zh]
+    companion train photos --data DIR --out DIR [--init-from DIR] [--reward-holdout] [--language zh] [--tags]
     companion ensemble DIR DIR... --data DIR --out DIR
     companion evaluate scenes [--checkpoint DIR] [--split NAME] [--json]
     companion evaluate photos --data DIR [--checkpoint DIR | --results FILE] [--split NAME] [--json]
     companion data flickr8k --url URL... --out DIR [--size BYTES...] [--sha256 HEX...]
     companion scenes --out DIR --count N
+    companion check A1 [FILE]
+    companion grade A1 FOLDER --out FILE [--key FILE] [--feedback DIR] [--gradebook FILE] [--gradescope]
+    companion sheet A1 --roster FILE [--salt FILE]
     companion info
 
 Each command has its own parser, so it refuses the options of the others.
@@ -20,13 +23,14 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from companion.cli import captioning, commands
+from companion.cli import captioning, classroom, commands
 from companion.cli.arguments import (
     Parser,
     attention_name,
     byte_count,
     check_attention,
     check_results,
+    check_streams,
     decoder_name,
     int_in_range,
     language_code,
@@ -72,6 +76,7 @@ def build_parser() -> Parser:
     add_evaluate(group)
     add_data(group)
     add_scenes(group)
+    classroom.add_classroom(group)
     add_command(group, "info", "Print versions, weights, mechanisms, decoders and devices.", commands.info)
     return top
 
@@ -129,7 +134,7 @@ def add_train_scenes(tasks: Group) -> None:
 def add_train_photos(tasks: Group) -> None:
     """Add `companion train photos`."""
     about = "Train a captioner of photographs: a decoder over a frozen encoder."
-    parser = add_command(tasks, "photos", about, commands.train_photos)
+    parser = add_command(tasks, "photos", about, commands.train_photos, check=check_streams)
     add_data_folder(parser, "data set, as published (Flickr8k, COCO, CSV, ...)")
     add_split_ratio(parser)
     add_strict(parser)
@@ -141,6 +146,13 @@ def add_train_photos(tasks: Group) -> None:
         "--reward-holdout",
         action="store_true",
         help="hold a fifth of the photographs out of the cross-entropy epochs, for the epochs with the reward",
+    )
+    parser.add_argument("--tags", action="store_true", help="train a decoder that attends to tags, too")
+    parser.add_argument(
+        "--text", type=Path, metavar="FILE", help="with --tags: captions without photographs (COCO's JSON, or lines)"
+    )
+    parser.add_argument(
+        "--pseudo", type=Path, metavar="DIR", help="with --tags: photographs with captions made by retrieval"
     )
     add_run_options(parser)
 

@@ -11,9 +11,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from companion.encoders import Grid
+from companion.encoders import POSITION_CHANNELS, Grid, grid_positions
 
-POSITION_CHANNELS = 8  # of `grid_positions`
 POSITION_SCALE = 1.5  # of the encoding beside learned channels, whose size after training is about one
 
 
@@ -40,12 +39,25 @@ class State(NamedTuple):
 class Step(NamedTuple):
     """A decoder's output after reading one word: logits of the next word, the attention weights, and the new state.
 
-    After a whole caption (`forward`), logits and weights have an axis `word`.
+    After a whole caption (`forward`), logits and weights have an axis `word`. A decoder that attends to tags, too, also
+    returns the weights of these.
     """
 
     logits: Float[Tensor, "batch beam *word vocab"]
     weights: Float[Tensor, "batch beam *word place"]
     state: State
+    tag_weights: Float[Tensor, "batch beam *word tag"] | None = None
+
+
+class Reading(NamedTuple):
+    """What a decoder read of a picture for one word: the context, and the attention weights that made it.
+
+    The context of several memories is theirs in a row.
+    """
+
+    context: Float[Tensor, "batch beam channel"]
+    weights: Float[Tensor, "batch beam place"]
+    tag_weights: Float[Tensor, "batch beam tag"] | None = None
 
 
 @runtime_checkable
@@ -121,18 +133,6 @@ class InputProjection(nn.Sequential):
             return values
         encoding = POSITION_SCALE * grid_positions(grid.rows, grid.cols).to(values)
         return torch.cat([values, encoding.expand(len(values), -1, -1)], dim=-1)
-
-
-def grid_positions(rows: int, cols: int) -> Float[Tensor, "place 8"]:
-    """Return the positional encoding of the places of a grid, row by row.
-
-    With y and x running from -1 to 1 down the rows and across the columns, the channels of a place are y, x, y^2, x^2,
-    sin(pi y), sin(pi x), cos(pi y), cos(pi x). It differs from that of Vaswani et al. (2017, section 3.5) in having two
-    axes and a fixed range, so that one vector can express left and right, and middle and border, of any grid.
-    """
-    y, x = torch.meshgrid(torch.linspace(-1, 1, rows), torch.linspace(-1, 1, cols), indexing="ij")
-    place = torch.stack([y, x], dim=-1).flatten(0, 1)
-    return torch.cat([place, place**2, (torch.pi * place).sin(), (torch.pi * place).cos()], dim=-1)
 
 
 def tied_output_proj(embed: nn.Embedding) -> nn.Linear:

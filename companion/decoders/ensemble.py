@@ -48,7 +48,9 @@ def mean_prediction(steps: Sequence[Step]) -> Step:
     """Return the mean of the decoders' log-probabilities and of their attention weights."""
     logits = torch.stack([at_least_single(step.logits).log_softmax(-1) for step in steps]).mean(0)
     weights = torch.stack([step.weights for step in steps]).mean(0)
-    return Step(logits, weights, merge_states([step.state for step in steps]))
+    tag_weights = [step.tag_weights for step in steps if step.tag_weights is not None]
+    state = merge_states([step.state for step in steps])
+    return Step(logits, weights, state, torch.stack(tag_weights).mean(0) if tag_weights else None)
 
 
 def merge_states(states: Sequence[State]) -> State:

@@ -118,8 +118,8 @@ class TransformerDecoder(nn.Module):
 
     def step(self, tokens: Int[Tensor, "batch beam"], state: State) -> Step:
         """Read one token per hypothesis and return the logits of the next."""
-        logits, weights, state = self.decode_chunk(tokens.unsqueeze(2), state)
-        return Step(logits.squeeze(2), weights.squeeze(2), state)
+        step = self.decode_chunk(tokens.unsqueeze(2), state)
+        return step._replace(logits=step.logits.squeeze(2), weights=step.weights.squeeze(2))
 
     def forward(self, grid: Grid, tokens: Int[Tensor, "batch beam word"]) -> Step:
         """Run known captions (teacher forcing): logits after every prefix, all words at once under a causal mask."""

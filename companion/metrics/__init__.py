@@ -1,15 +1,16 @@
 """Caption metrics and attention grounding, all written here and checked against the reference implementations.
 
 `captions` has BLEU, ROUGE-L and CIDEr-D, with counts from `ngrams` and the references in `references`; `grounding`
-compares attention maps with object masks; `statements` says what captions of scenes state and how much of it is true.
-`METRICS` lists the caption metrics; to add one, write it in a file here and register it in that table. Explained in the
-chapters on scoring and on grounding.
+compares attention maps with object masks; `nouns` counts the things that captions of photographs name, and how many are
+right; `redirection` gives a word the attention of another object; `statements` says what captions of scenes state and
+how much of it is true. `METRICS` lists the caption metrics; to add one, write it in a file here and register it in that
+table. Explained in the chapters on scoring and on grounding.
 """
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from companion.metrics import grounding, statements
+from companion.metrics import grounding, nouns, redirection, statements
 from companion.metrics.captions import (
     BETA,
     SIGMA,
@@ -48,6 +49,8 @@ __all__ = [
     "cider_d_each",
     "common_length",
     "grounding",
+    "nouns",
+    "redirection",
     "rouge_l",
     "rouge_l_each",
     "score",

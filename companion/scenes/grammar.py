@@ -12,7 +12,7 @@ Objects alike in colour and shape are named by one phrase, with their number. Si
 captions, and only where all objects of the phrase share them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import permutations
 from typing import NamedTuple
 
@@ -28,12 +28,13 @@ _SIZE_PROBABILITY = (0.6, 0.4, 0.2, 0.1)
 _STRIPED_PROBABILITY = (0.7, 0.5, 0.3, 0.1)
 _PLAIN_PROBABILITY = (0.25, 0.12, 0.05, 0.0)
 
+Relates = Callable[[str, SceneObject, SceneObject], bool]  # whether a relation may be stated of two objects
 Group = tuple[int, ...]  # the indices of the objects that one phrase names
 AlignedWords = list[tuple[str, Group]]  # words, each with the indices of the objects that it refers to
 
 
 class Fact(NamedTuple):
-    """`subject` clearly stands in `relation` to `other`: every object of one group to every object of the other."""
+    """`subject` stands in `relation` to `other`: every object of one group to every object of the other."""
 
     subject: Group
     relation: str
@@ -59,14 +60,14 @@ class CaptionWriter:
     The order in which a method takes random numbers is part of every seed: changing it changes every caption.
     """
 
-    def __init__(self, objects: Sequence[SceneObject], rng: SeededRandom):
+    def __init__(self, objects: Sequence[SceneObject], rng: SeededRandom, relates: Relates = clearly_holds):
         self.objects, self.rng = objects, rng
         self.groups = group_objects(objects)
         self.facts = [
             Fact(a, relation, b)
             for a, b in permutations(self.groups, 2)
             for relation in RELATIONS
-            if all(clearly_holds(relation, objects[i], objects[j]) for i in a for j in b)
+            if all(relates(relation, objects[i], objects[j]) for i in a for j in b)
         ]
 
     def phrase(self, members: Group) -> AlignedWords:
@@ -164,9 +165,14 @@ class CaptionWriter:
         return self.listing(self.groups)
 
 
-def references(objects: Sequence[SceneObject], rng: SeededRandom) -> tuple[Reference, ...]:
-    """Return `REFERENCES` different captions, each true of the objects and naming every one of them."""
-    writer = CaptionWriter(objects, rng)
+def references(
+    objects: Sequence[SceneObject], rng: SeededRandom, relates: Relates = clearly_holds
+) -> tuple[Reference, ...]:
+    """Return `REFERENCES` different captions, each true of the objects and naming every one of them.
+
+    They state relations that are evident; with `relates=holds`, any that hold.
+    """
+    writer = CaptionWriter(objects, rng, relates)
     captions: dict[str, Reference] = {}
     while len(captions) < REFERENCES:
         aligned = writer.caption()

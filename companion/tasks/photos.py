@@ -6,7 +6,7 @@ The recipe of the weights that ship stands at the top. Explained in the chapter 
 import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -17,14 +17,15 @@ from tqdm import tqdm
 from companion import checkpoints, datasets, metrics
 from companion.datasets import Example
 from companion.decoding import Caption
-from companion.encoders import Grid
-from companion.model_card import EXAMPLES_SHOWN, attention_stats, metric_intervals
+from companion.metrics.calibration import Confidence
+from companion.model_card import EXAMPLES_SHOWN, attention_stats, metric_intervals, round_scores
 from companion.models import Captioner, build
-from companion.tasks import languages
+from companion.tasks import languages, streams
 from companion.tasks.data import format_ratio, leave_out, picture_reporter, read_data
+from companion.tasks.photo_scores import confidence_facts, sure_scores
 from companion.tasks.run import RunFacts, build_vocabulary, finalize_run
 from companion.tokenizer import ENGLISH
-from companion.training import CaptionBatches, TrainConfig, cider_reward, distributed, feature_cache, fit
+from companion.training import TrainConfig, cider_reward, distributed, feature_cache, fit
 from companion.vocabulary import SPECIALS, Vocabulary
 
 PHOTOS = TrainConfig(
@@ -61,6 +62,9 @@ def train(
     split_ratio: Sequence[float] | None = None,
     language: str | None = None,
     strict: bool = False,
+    tags: bool = False,
+    text: Path | None = None,
+    pseudo: Path | None = None,
     fabric: Fabric | None = None,
     config: TrainConfig | None = None,
 ) -> Captioner:
@@ -82,12 +86,18 @@ def train(
         language: of the captions, a code in `tokenizer.TOKENIZERS`. The checkpoint keeps its tokenizer. None is that of
             `init_from`, or English.
         strict: the first caption or picture that cannot be used is an error; otherwise they are reported and left out.
+        tags: train a decoder that also attends to tags. `init_from` must be one such, or not, as this says.
+        text: with `tags`, a file of captions without photographs (`streams.read_text`), which it learns from, too.
+        pseudo: with `tags`, a data set of photographs with captions that were made for them by retrieval; those of its
+            split train are learnt from, too.
         fabric: devices and precision.
         config: hyperparameters.
 
     Raises:
         ValueError: the data or the checkpoint cannot be used; the message says why.
     """
+    if (text or pseudo) and not tags:
+        raise ValueError("captions without photographs, and captions made by retrieval, are for a decoder with tags")
     fabric = fabric or distributed.launch()
     default = PHOTOS_FINETUNE if init_from else PHOTOS_REWARD_HOLDOUT if reward_holdout else PHOTOS
     config = (config or default)._replace(seed=seed)
@@ -98,9 +108,16 @@ def train(
     )
     config = config._replace(split_ratio=format_ratio(dataset.split_ratio))
     splits = {name: datasets.get_split(dataset, name) for name in ("train", "dev")}
+    if pseudo:
+        retrieved = distributed.rank_zero_first(fabric, lambda: datasets.read(pseudo, report=report, strict=strict))
+        splits["pseudo"] = datasets.get_split(retrieved, "train")
+    texts = streams.read_text(text, report=report, strict=strict) if text else []
     initial = checkpoints.load(init_from) if init_from else None
     if initial and initial.config["task"] != "photos":
         raise ValueError(f"{init_from}: was trained on {initial.config['task']}, not on photographs")
+    if initial and tags != initial.config.get("tags", False):
+        advice = "without tags; leave --tags away" if tags else "with tags; add --tags"
+        raise ValueError(f"{init_from}: was trained {advice}")
     tokenizer = languages.choose_tokenizer(language, initial, init_from)
     sides = languages.side_language(language, tokenizer)
     if report is not None:
@@ -108,33 +125,35 @@ def train(
             report(f"{data}: {note}")
     out.mkdir(parents=True, exist_ok=True)
     # The photographs first: the captions of those that cannot be read are in no vocabulary and in no reference.
-    encoder = (initial or build("photos", Vocabulary(list(SPECIALS)))).encoder
+    encoder = (initial or build("photos", Vocabulary(list(SPECIALS)), tags=tags)).encoder
 
     def encode(name: str) -> tuple[list[Example], np.ndarray]:
         reporter = picture_reporter(report, strict=strict)
         grids, left_out = feature_cache.cache_features(encoder, splits[name], out / f"{name}.npy", report=reporter)
-        return leave_out(splits[name], left_out, place=f"{data}, split {name!r}", report=report), grids
+        place = f"{data}, split {name!r}" if name != "pseudo" else str(pseudo)
+        return leave_out(splits[name], left_out, place=place, report=report), grids
 
-    (examples, cache), (dev, dev_cache) = distributed.rank_zero_first(fabric, lambda: [*map(encode, splits)])
+    cached = distributed.rank_zero_first(fabric, lambda: {name: encode(name) for name in splits})
+    (examples, cache), (dev, dev_cache) = cached["train"], cached["dev"]
     torch.manual_seed(seed)
-    captioner = initial or build("photos", build_vocabulary(examples, MIN_COUNT, tokenizer))
+    if initial is None:
+        every = [*examples, *texts, *(cached["pseudo"][0] if pseudo else [])]
+        initial = build("photos", build_vocabulary(every, MIN_COUNT, tokenizer), tags=tags)
+    captioner = initial
     known_words = captioner.vocabulary.known_share(caption for example in dev for caption in example.captions)
     if report is not None and known_words < languages.FEW_KNOWN:
         report(f"{data}: {languages.known_words_note(captioner.vocabulary, known_words)}")
-    tokens = datasets.caption_tensor(examples, captioner.vocabulary, max_words=tokenizer.max_words)
-    mirrorable = languages.find_mirrorable(examples, sides)
 
-    def load(chosen: Tensor, mirrored: Tensor | None) -> Grid:
-        assert mirrored is not None
-        return feature_cache.cached_grid(cache, chosen, mirrored.long())
+    def holdout(count: int) -> tuple[Tensor, Tensor]:
+        return holdout_split(count, count // HOLDOUT_EVERY if reward_holdout else 0)
 
-    taught, held_out = (
-        CaptionBatches(
-            tokens, load, image_ids=image_ids, mirrorable=mirrorable,
-            batch_size=config.batch_size, captions_per_image=config.captions_per_image,
-        )
-        for image_ids in holdout_split(len(examples), len(examples) // HOLDOUT_EVERY if reward_holdout else 0)
-    )  # fmt: skip
+    learnt = [streams.photograph_stream(examples, cache, sides)]
+    if texts:
+        learnt.append(streams.text_stream(texts, tokenizer, cast(Any, encoder).channels))
+    if pseudo:
+        again = streams.photograph_stream(*cached["pseudo"], sides)
+        learnt.append(again._replace(passes=streams.STREAMS.pseudo_passes, rewarded=False))
+    taught, rewarded = streams.mix(learnt, captioner.vocabulary, config, holdout=holdout, tags=tags)
     few = dev[:VALIDATION_SIZE]
 
     def validate(captioner: Captioner) -> dict[str, float]:
@@ -143,8 +162,8 @@ def train(
     log = fit(
         captioner, taught, config,
         out=out, validate=validate, resume=resume, fabric=fabric,
-        reward_fn=cider_reward(examples, tokenizer),
-        rl_batches=held_out,
+        reward_fn=cider_reward([example for stream in learnt for example in stream.examples], tokenizer),
+        rl_batches=rewarded,
     )  # fmt: skip
     facts = data_facts(data, examples, dev, len(few)) | {"known_words": round(known_words, 4)}
     left_out = {"train": len(splits["train"]) - len(examples), "dev": len(splits["dev"]) - len(dev)}
@@ -154,6 +173,11 @@ def train(
     command += " --reward-holdout" * reward_holdout
     command += f" --language {language}" * (language is not None)
     command += f" --split-ratio {config.split_ratio}" * (split_ratio is not None)
+    command += " --tags" * tags
+    command += f" --text {shlex.quote(text.name)}" if text else ""
+    command += f" --pseudo {shlex.quote(pseudo.name)}" if pseudo else ""
+    if tags:
+        facts["streams"] = streams.facts(learnt)
     if init_from:
         start = checkpoints.card(init_from)
         command += f" --init-from {shlex.quote(init_from)}"
@@ -237,11 +261,13 @@ def evaluate(
     trained: Sequence[str] = (),
     split_ratio: Sequence[float] | None = None,
     strict: bool = False,
+    confidence: Confidence | None = None,
 ) -> dict[str, float | int]:
     """Return the scores on a split of the data set in the folder `data`; its issues go to standard error.
 
-    If there are photographs that cannot be read, their number is added as "left_out", and that of the others as
-    "photographs".
+    To those of `metrics.score`, the nouns of English captions are added, and with `confidence`, how many captions are
+    sure and how they score. If there are photographs that cannot be read, their number is added as "left_out", and that
+    of the others as "photographs".
 
     Args:
         captioner: what is scored.
@@ -251,6 +277,7 @@ def evaluate(
         trained: the checkpoint of the captioner, so that a dev split that is made here is one that it has not seen.
         split_ratio: the shares of the splits; see `read_data`.
         strict: the first caption or picture that cannot be used is an error.
+        confidence: that of the captioner's card.
     """
     dataset = read_data(data, trained=trained, split_ratio=split_ratio, strict=strict)
     examples = datasets.get_split(dataset, split)
@@ -258,7 +285,9 @@ def evaluate(
     captions, left_out = caption(captioner, examples, beam=beam, report=reporter)
     examples = leave_out(examples, left_out, place=f"{data}, split {split!r}", report=datasets.print_issue)
     counts = {"photographs": len(examples), "left_out": len(left_out)} if left_out else {}
-    return score(captions, examples) | counts
+    references = languages.make_references(captions, examples)
+    scores = score(captions, examples) | metrics.nouns.noun_scores([c.text for c in captions], references)
+    return scores | (sure_scores(captions, references, confidence) if confidence else {}) | counts
 
 
 def word_class(word: str) -> str:
@@ -267,7 +296,11 @@ def word_class(word: str) -> str:
 
 
 def photo_card(captions: Sequence[Caption], examples: Sequence[Example]) -> dict[str, Any]:
-    """Return what a card says of captions of photographs, which it names and does not show."""
+    """Return what a card says of captions of photographs, which it names and does not show.
+
+    Of English captions of a captioner with tags it has the confidence, where a caption counts as right if one of its
+    nouns is (`metrics.nouns`).
+    """
     lines = [c.text for c in captions]
     references = languages.make_references(captions, examples)
     is_english = references.tokenizer == ENGLISH
@@ -279,6 +312,8 @@ def photo_card(captions: Sequence[Caption], examples: Sequence[Example]) -> dict
 
     return {
         "metrics": metrics.score(lines, references),
+        "nouns": round_scores(metrics.nouns.noun_scores(lines, references)),
+        **confidence_facts(captions, references),
         "intervals": metric_intervals(lines, references),
         "successes": show(order[::-1][:EXAMPLES_SHOWN]),
         "failures": show(order[:EXAMPLES_SHOWN]),

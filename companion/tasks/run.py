@@ -22,6 +22,7 @@ from companion.vocabulary import Vocabulary
 
 RUN_FILES = (  # all that a run writes into its folder
     *("train.npy", "train.sha256", "dev.npy", "dev.sha256"),  # cached features of photographs
+    *("pseudo.npy", "pseudo.sha256"),
     *("training.safetensors", "reference.safetensors", "log.jsonl"),  # what resuming needs
     *("weights.safetensors", "vocabulary.json", "card.json", "learning.png"),
 )

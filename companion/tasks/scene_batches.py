@@ -13,10 +13,13 @@ from torch import Tensor
 from companion import datasets, scenes
 from companion.datasets import Example
 from companion.metrics import grounding
-from companion.scenes import Scene, word_class
+from companion.scenes import Scene, holds, word_class
+from companion.scenes.grammar import references
+from companion.scenes.world import SeededRandom
 from companion.training import Batch, CaptionBatches, TrainConfig
 from companion.vocabulary import Vocabulary
 
+ARTICLES = ("a", "an")
 MAX_SEED = 2**40  # of a scene drawn for training
 
 
@@ -27,12 +30,14 @@ class SceneBatches:
         count: scenes in an epoch.
         vocabulary: the words of their captions.
         config: hyperparameters.
+        weak_relations: whether the captions also state relations that hold and are not evident, which references never
+            do (`scenes.world.clearly_holds`): a circle is left of a star that lies far below and a little to the right.
     """
 
     pool = 20  # batches that are drawn at a time, and cut from captions sorted by length
 
-    def __init__(self, count: int, vocabulary: Vocabulary, config: TrainConfig):
-        self.count, self.vocabulary, self.config = count, vocabulary, config
+    def __init__(self, count: int, vocabulary: Vocabulary, config: TrainConfig, *, weak_relations: bool = False):
+        self.count, self.vocabulary, self.config, self.weak_relations = count, vocabulary, config, weak_relations
         self.world: list[Scene] = []  # the scenes that the last batch was cut from; its `image_ids` are indices of them
 
     def __len__(self) -> int:
@@ -44,6 +49,8 @@ class SceneBatches:
         for start in range(0, self.count, size):
             first = int(torch.randint(MAX_SEED, (), generator=generator))
             self.world = [scenes.sample_scene(first + i) for i in range(min(size, self.count - start))]
+            if self.weak_relations:
+                self.world = list(map(state_weak_relations, self.world))
             images = scenes.image_tensor(self.world)
 
             def load(chosen: Tensor, _: Tensor | None, images: Tensor = images) -> Tensor:
@@ -57,6 +64,11 @@ class SceneBatches:
             ).epoch(generator)  # fmt: skip
 
 
+def state_weak_relations(scene: Scene) -> Scene:
+    """Return the scene with other captions, which state any relation that holds."""
+    return scene._replace(captions=references(scene.objects, SeededRandom(scene.seed), holds))
+
+
 def to_examples(world: Sequence[Scene]) -> list[Example]:
     """Return the scenes as examples of a data set, each named by its seed."""
     return [Example(str(s.seed), s.image, tuple(reference.text for reference in s.captions)) for s in world]
@@ -66,8 +78,8 @@ def alignment_targets(world: Sequence[Scene], rows: int = 8, cols: int = 8) -> B
     """Return, for each word of each reference, the places of a grid where the objects lie that the word names.
 
     A place belongs to an object that covers a quarter of it. The word of a relation ("left" in "to the left of a star")
-    has the places of the phrase that follows: to choose the word, a model must know where that object lies. Other words
-    that name no object have no place.
+    has the places of the phrase that follows: to choose the word, a model must know where that object lies. So has an
+    article, which commits the caption to a single object. Other words that name no object have no place.
     """
     longest = max(len(reference.words) for scene in world for reference in scene.captions)
     targets = np.zeros((len(world), len(world[0].captions), longest + 1, rows * cols), dtype=bool)
@@ -76,7 +88,8 @@ def alignment_targets(world: Sequence[Scene], rows: int = 8, cols: int = 8) -> B
         for caption_targets, reference in zip(scene_targets, scene.captions, strict=True):
             mentioned: tuple[int, ...] = ()
             for position in reversed(range(len(reference.words))):
-                mentioned = reference.mentions[position] or mentioned  # a relation has the next phrase's
-                if reference.mentions[position] or word_class(reference.words[position]) == "relation":
+                mentioned = reference.mentions[position] or mentioned  # relations and articles have the next phrase's
+                word = reference.words[position]
+                if reference.mentions[position] or word_class(word) == "relation" or word in ARTICLES:
                     caption_targets[position, np.any(places[list(mentioned)], axis=0)] = True
     return torch.from_numpy(targets)

@@ -22,6 +22,7 @@ class TrainConfig(NamedTuple):
     rl_epochs: int = 0  # of reinforcement learning, after the others
     rl_lr: float = 1e-4  # its peak learning rate
     kl_weight: float = 0.0  # in reinforcement, of the divergence from the model at its beginning
+    rl_ce_weight: float = 0.0  # in reinforcement, of the cross-entropy (and its other terms) of the batch's captions
     temperature: float = 1.0  # at which captions are sampled for the reward
     min_advantage: float = 0.1  # pictures whose samples all lie closer than this to their baseline are skipped
     split_ratio: str = ""  # shares of train and dev, as "0.9/0.1", if the data set named no dev split

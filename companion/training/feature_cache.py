@@ -1,8 +1,10 @@
 """A cache on disk of the grids of a frozen encoder, which then sees each photograph once and not in every epoch.
 
-A cache is a `.npy` file in half precision with the axes image, view (as it is; mirrored), place and channel. A file
-`.sha256` beside it, in JSON, says of which photographs and encoder it is, and which photographs could not be read.
-Until it is finished, both have other names and grow batch by batch. Explained in the chapter on real photographs.
+A cache is a `.npy` file in half precision with the axes image, view (as it is; mirrored), place and channel. If the
+encoder names tags, too, it is a structured array with the axes image and view and the fields `features` (place channel,
+in half precision) and `tags` (tag, and the columns of `TAG_COLUMNS`, in single precision). A file `.sha256` beside it,
+in JSON, says of which photographs and encoder it is, and which photographs could not be read. Until it is finished,
+both have other names and grow batch by batch. Explained in the chapter on real photographs.
 """
 
 import hashlib
@@ -20,16 +22,18 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from companion.datasets import IMAGE_SIZE, Example, load_readable_images
-from companion.encoders import Grid
+from companion.encoders import Grid, TaggedEncoder, Tags
 from companion.files import atomic_write
+from companion.tags import TAG_WORDS
 
 VIEWS = 2  # as it is, and mirrored
+TAG_COLUMNS = 7  # word, confidence, source, and the four sides of the box; a float has every index of a word exactly
 
 
 class CachedFeatures(NamedTuple):
     """The grids of the photographs that can be read, in their order; of the others the reason, by the index.
 
-    `grids` has the axes image, view, place and channel, in half precision, and is mapped from a file.
+    `grids` is mapped from a file; the head of this module says what it holds.
     """
 
     grids: np.ndarray
@@ -39,13 +43,40 @@ class CachedFeatures(NamedTuple):
 class _State(NamedTuple):
     """How far a cache is written: photographs seen, the shape of their grids (empty before the first), those left out.
 
-    `sha256` is of what the cache is made from.
+    `sha256` is of what the cache is made from. `tags` is the number of tags of each view.
     """
 
     sha256: str
     seen: int
     shape: tuple[int, ...]
     left_out: dict[int, str]
+    tags: int = 0
+
+    @property
+    def array(self) -> "_Array":
+        """What the `.npy` file holds."""
+        if not self.tags:
+            return _Array(self.shape, np.dtype("<f2"))
+        fields = [("features", "<f2", self.shape[2:]), ("tags", "<f4", (self.tags, TAG_COLUMNS))]
+        return _Array(self.shape[:2], np.dtype(fields))
+
+
+class _Array(NamedTuple):
+    """The shape and the type of an array."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+
+    def header(self) -> bytes:
+        """Return the beginning of its `.npy` file; it has the same length for any number of rows."""
+        file = io.BytesIO()
+        about = {"descr": np.lib.format.dtype_to_descr(self.dtype), "fortran_order": False, "shape": self.shape}
+        np.lib.format.write_array_header_1_0(file, about)
+        return file.getvalue()
+
+    def bytes(self) -> int:
+        """Return the length of that file."""
+        return len(self.header()) + self.dtype.itemsize * int(np.prod(self.shape))
 
 
 class _Files(NamedTuple):
@@ -143,21 +174,36 @@ def _encode(
         for reason in reasons.values():
             with tqdm.external_write_mode():  # above the bar
                 report(reason)
-        shape = state.shape
         if len(images):
-            views = torch.stack([encoder(x).features for x in (images, images.flip(-1))], dim=1).half().numpy()
-            rows = shape[0] if shape else 0
-            shape = (rows + len(views), *views.shape[1:])
+            grids = [encoder(x) for x in (images, images.flip(-1))]
+            rows = state.shape[0] if state.shape else 0
+            shape = (rows + len(images), VIEWS, *grids[0].features.shape[1:])
+            state = state._replace(shape=shape, tags=grids[0].tags.words.shape[1] if grids[0].tags else 0)
+            new = _rows(grids, state.array)
             with open(files.unfinished_grids, "r+b" if rows else "wb") as file:
-                file.write(_npy_header(shape))
-                file.seek(rows * views[0].nbytes, os.SEEK_CUR)
-                file.write(views.tobytes())
+                file.write(state.array.header())
+                file.seek(rows * new[0].nbytes, os.SEEK_CUR)
+                file.write(new.tobytes())
                 file.flush()
                 os.fsync(file.fileno())  # before the state counts them
         left_out = state.left_out | {first + i: reason for i, reason in reasons.items()}
-        state = _State(state.sha256, min(first + batch_size, len(examples)), shape, left_out)
+        state = state._replace(seen=min(first + batch_size, len(examples)), left_out=left_out)
         atomic_write(files.unfinished_state, json.dumps(state._asdict()).encode())
     return state
+
+
+def _rows(grids: Sequence[Grid], array: _Array) -> np.ndarray:
+    """Return the rows of an array that hold the grids of the views of some photographs."""
+    features = torch.stack([grid.features for grid in grids], dim=1).half().numpy()
+    if array.dtype.names is None:
+        return features
+    rows = np.empty(features.shape[:2], array.dtype)
+    rows["features"] = features
+    for view, grid in enumerate(grids):
+        assert grid.tags is not None
+        words, confidence, source, boxes = (x.float().numpy() for x in grid.tags)
+        rows["tags"][:, view] = np.concatenate([np.stack([words, confidence, source], -1), boxes], axis=-1)
+    return rows
 
 
 def _finish(files: _Files) -> None:
@@ -171,6 +217,8 @@ def _finish(files: _Files) -> None:
 def _sha256(encoder: nn.Module, examples: Sequence[Example]) -> str:
     """Return the SHA-256 of all that decides what is in a cache: the examples and the encoder."""
     digest = hashlib.sha256(f"{fingerprint(examples)} {IMAGE_SIZE} {VIEWS} {type(encoder).__qualname__}".encode())
+    if isinstance(encoder, TaggedEncoder):
+        digest.update(" ".join(TAG_WORDS).encode())  # tags are stored as indices of these
     for name, tensor in encoder.state_dict().items():
         digest.update(f"{name} {tuple(tensor.shape)}".encode())
         digest.update(tensor.cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
@@ -192,8 +240,7 @@ def _is_whole(files: _Files, state: _State, count: int) -> bool:
     if not state.shape:
         return True
     if files.unfinished_grids.exists():
-        expected = len(_npy_header(state.shape)) + 2 * int(np.prod(state.shape))
-        return files.unfinished_grids.stat().st_size >= expected
+        return files.unfinished_grids.stat().st_size >= state.array.bytes()
     # `_finish` was stopped before its last step, or somebody has deleted the file.
     return state.seen == count and not files.state.exists() and _load_grids(files.grids, state) is not None
 
@@ -204,23 +251,22 @@ def _load_grids(path: Path, state: _State) -> np.ndarray | None:
         grids = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError):
         return None
-    return grids if grids.shape == state.shape else None
-
-
-def _npy_header(shape: tuple[int, ...]) -> bytes:
-    """Return the beginning of a `.npy` file in half precision; it has the same length for any number of rows."""
-    file = io.BytesIO()
-    np.lib.format.write_array_header_1_0(file, {"descr": "<f2", "fortran_order": False, "shape": shape})
-    header = file.getvalue()
-    assert len(header) == 128, f"the header of {shape} takes {len(header)} bytes"
-    return header
+    return grids if (grids.shape, grids.dtype) == state.array else None
 
 
 def cached_grid(cache: np.ndarray, image_ids: Int[Tensor, "batch"], views: Int[Tensor, "batch"] | None = None) -> Grid:
-    """Return the grids of the photographs with these indices, in full precision.
+    """Return the grids of the photographs with these indices, with their tags if these are cached, in full precision.
 
     `views` is 0 for a photograph as it is and 1 for its mirror image; None is 0 for all.
     """
-    features = cache[image_ids.numpy(), 0 if views is None else views.numpy()]
+    rows = cache[image_ids.numpy(), 0 if views is None else views.numpy()]
+    features = rows if rows.dtype.names is None else rows["features"]
     side = int(features.shape[1] ** 0.5)
-    return Grid(torch.from_numpy(features).float(), side, side)
+    grid = Grid(torch.from_numpy(features).float(), side, side)
+    return grid if rows.dtype.names is None else grid._replace(tags=_tags(rows["tags"]))
+
+
+def _tags(columns: np.ndarray) -> Tags:
+    """Return the tags that are stored as columns (batch tag column)."""
+    words, confidence, source, *sides = torch.from_numpy(columns.copy()).unbind(-1)
+    return Tags(words.long(), confidence, source.long(), torch.stack(sides, -1))

@@ -99,6 +99,8 @@ def fit(
                         temperature=config.temperature, min_advantage=config.min_advantage,
                         reference=reference, kl_weight=config.kl_weight,
                     )  # fmt: skip
+                    if config.rl_ce_weight:  # keeps what the reward does not ask for (Ouyang et al. 2022, equation 2)
+                        loss = loss + config.rl_ce_weight * cross_entropy(model, captioner, batch, config)
                 else:
                     loss = cross_entropy(model, captioner, batch, config)
             lr = lr_at((epoch - first) * len(data) + i, epochs * len(data), peak, warm_up=config.warm_up)

@@ -77,7 +77,7 @@ def rloo_loss(
     words = (tokens[..., 1:] != Vocabulary.pad).sum()
     kept = has_signal(advantage, min_advantage)
     inputs, targets = tokens[kept, :, :-1], tokens[kept, :, 1:]
-    logits = model(grid._replace(features=grid.features[kept]), inputs).logits / temperature
+    logits = model(grid.select(kept), inputs).logits / temperature
     loss = -(advantage[kept].unsqueeze(-1) * token_log_probs(logits, targets)).sum() / words
     return global_mean(loss, words)
 

@@ -19,6 +19,7 @@ from companion import checkpoints, cli, model_card, models, tasks
 from companion.encoders import to_grid
 from companion.training import TrainConfig
 from tests.cases.pictures import draw, write_pictures
+from tests.helpers import find_imagemagick
 
 CONFIG = TrainConfig(epochs=2, lr=2e-3, batch_size=4, captions_per_image=2, rl_epochs=1)
 
@@ -45,7 +46,7 @@ def saved(kind: str, **options) -> bytes:
 
 def converted(suffix: str) -> bytes:
     """Return a photograph that ImageMagick wrote."""
-    program = shutil.which("magick") or shutil.which("convert")
+    program = find_imagemagick()
     if program is None:
         pytest.skip("ImageMagick is not installed")
     path = Path("converted" + suffix)

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image, ImageEnhance
 
 from tests.cases.pictures import draw, write_pictures
+from tests.helpers import find_imagemagick
 
 
 def album(folder: Path, *rows: str) -> Path:
@@ -71,7 +72,7 @@ def magick(*options: str) -> Callable[[Path, Path], None]:
     """Return a copier by ImageMagick with these options."""
 
     def copy(source: Path, target: Path) -> None:
-        if not (program := shutil.which("magick") or shutil.which("convert")):
+        if not (program := find_imagemagick()):
             pytest.skip("ImageMagick is not installed")
         subprocess.run([program, source, *options, target], check=True)
 
