@@ -1,5 +1,6 @@
 """Forty submissions, hostile ones among them, graded behind the fence: every mark is right and every fault is named."""
 
+import contextlib
 import csv
 import json
 import os
@@ -208,9 +209,32 @@ def test_nothing_of_the_teachers_was_changed_and_nobody_was_called(graded):
     assert not Path("/tmp/pickled").exists()
 
 
+def parent_of(pid: int) -> int:
+    """Return the parent of a process; 0 if there is none, or the process is gone."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) for line in status.splitlines() if line.startswith("PPid:")), 0)
+
+
+def started_here(pid: int) -> bool:
+    """Return whether this process started it, or nobody is left who did; other workers of the tests have their own."""
+    parent = parent_of(pid)
+    while parent > 1 and parent != os.getpid():
+        parent = parent_of(parent)
+        if parent == 1:  # started by another process that is alive
+            return False
+    return parent != 0
+
+
 def test_no_process_is_left(graded):
-    lines = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if os.access(path, os.R_OK)]
-    assert [line for line in lines if b"companion.classroom.child" in line] == []
+    left = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):  # the process has ended
+            if b"companion.classroom.child" in path.read_bytes() and started_here(int(path.parent.name)):
+                left.append(path)
+    assert left == []
 
 
 def test_every_student_has_a_page_that_is_escaped_and_shows_no_hidden_input(graded):
