@@ -143,8 +143,8 @@ class ConvEncoder(nn.Module):
     is, and a caption may contain "left of".
 
     With `blocks`, self-attention follows: the positional encoding of each place is projected and added to its features,
-    and in every block the places attend to each other. A convolution sees a neighbourhood; whether there is a second
-    red circle at the other end of the picture, only a comparison of all places tells.
+    and in every block the places attend to each other. A convolution sees a neighbourhood; to count
+    objects that lie far apart, and are alike in colour and shape, places have to be compared.
 
     Args:
         widths: channels of the four convolutions; the last is the number of channels of the grid.

@@ -177,7 +177,7 @@ def build(
         for _ in range(decoders)
     ]
     config = {"task": task, "size": size, "attention": attention, "decoder": decoder, "decoders": decoders}
-    config |= {"positions": True} if positions else {}
+    config |= {"positions": positions} if positions or task == "scenes" else {}
     config |= {"blocks": blocks} if blocks else {}
     config |= {"tags": True} if tags else {}
     module = members[0] if decoders == 1 else Ensemble(members)

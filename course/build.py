@@ -1,8 +1,8 @@
 """Write what is made from the sources of the assignments: `make course`.
 
-For every assignment in `course/assignments`: the student's notebook, without the solutions, in `course/student`, and
-the public checks with their prints in `companion/classroom/public`, so that they are installed with the package. A
-second run changes no byte.
+For every assignment in `course/assignments`: the student's notebook, without the solutions, in `course/student`; and
+its description in `companion/classroom/public`, with the prints of the public checks that lie there, so that both are
+installed with the package. A second run changes no byte.
 """
 
 import json
@@ -74,7 +74,7 @@ def public_file(folder: Path) -> str:
     fields["questions"] = {question: float(points) for question, points in about["questions"].items()}
     assignment = assignments.Assignment(**fields, set_up=set_up(folder), prints={})
     prints = {}
-    for check_name, check in assignments.checks_of(assignments.course_module(name, "checks")).items():
+    for check_name, check in assignments.public_checks(name).items():
         function = assignments.function_of(check, assignment.functions)
         prints[check_name] = []
         if "expect" in checking.parameters(check):
@@ -106,7 +106,6 @@ def outputs() -> dict[Path, str]:
         functions = tomllib.loads((folder / "about.toml").read_text(encoding="utf-8"))["functions"]
         made[ROOT / "course" / "student" / f"{folder.name}.ipynb"] = student_notebook(folder, list(functions))
         made[public / f"{folder.name}.json"] = public_file(folder)
-        made[public / f"{folder.name}.py"] = (folder / "checks.py").read_text(encoding="utf-8")
     return made
 
 

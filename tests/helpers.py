@@ -10,8 +10,8 @@ from typing import Any
 import torch
 
 from companion.checkpoints import trained_weights
-from companion.decoders import LSTMDecoder
-from companion.encoders import ConvEncoder
+from companion.decoders import LSTMDecoder, Step, expand_beams
+from companion.encoders import ConvEncoder, Grid
 from companion.models import Captioner
 from companion.training import Batch
 from companion.vocabulary import Vocabulary
@@ -59,3 +59,12 @@ def find_imagemagick() -> str | None:
         if program and "ImageMagick" in subprocess.run([program, "-version"], capture_output=True, text=True).stdout:
             return program
     return None
+
+
+def run_steps(decoder: Any, grid: Grid, tokens: torch.Tensor) -> list[Step]:
+    """Return what a decoder says after each word of known captions, read one word at a time."""
+    state, steps = expand_beams(decoder.start(grid), tokens.shape[1]), []
+    for word in tokens.unbind(2):
+        steps.append(decoder.step(word, state))
+        state = steps[-1].state
+    return steps

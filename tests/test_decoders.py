@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from companion import attention, decoders
 from companion.decoders import DECODERS, Ensemble, State, TransformerDecoder
 from companion.encoders import Grid
+from tests.helpers import run_steps
 
 # Every size is another number; the hidden width is a multiple of the number of heads.
 BATCH, BEAMS, WORDS, PLACES, CHANNELS, HIDDEN, VOCAB = 2, 3, 5, 6, 7, 16, 11
@@ -43,12 +44,8 @@ def inputs(seed=1):
 
 def run_stepwise(decoder, grid, tokens):
     """Return the logits and weights of one step per word, and the last state."""
-    state = decoders.expand_beams(decoder.start(grid), tokens.shape[1])
-    steps = []
-    for word in range(tokens.shape[2]):
-        steps.append(decoder.step(tokens[..., word], state))
-        state = steps[-1].state
-    return torch.stack([s.logits for s in steps], 2), torch.stack([s.weights for s in steps], 2), state
+    steps = run_steps(decoder, grid, tokens)
+    return torch.stack([s.logits for s in steps], 2), torch.stack([s.weights for s in steps], 2), steps[-1].state
 
 
 # --- laws of all decoders -----------------------------------------------------------------------------------------

@@ -204,6 +204,12 @@ def test_a_captioner_with_a_self_attention_block_comes_back_from_its_checkpoint(
     assert models.build("scenes", vocabulary, "tiny").encoder.position_proj is None
 
 
+def test_a_captioner_of_scenes_without_positions_comes_back_without_them(vocabulary, tmp_path):
+    captioner = models.build("scenes", vocabulary, "tiny", attention="dot", positions=False)
+    checkpoints.save(captioner, tmp_path, {})
+    assert not checkpoints.load(tmp_path).decoder.input_proj.positions
+
+
 def test_weak_relations_are_true_and_some_of_them_are_stated_by_no_reference(world):
     weak = [tasks.scene_batches.state_weak_relations(scene) for scene in world]
     unclear = 0

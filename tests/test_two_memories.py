@@ -20,6 +20,7 @@ from companion.tags import TAG_WORDS
 from companion.training import feature_cache
 from companion.vocabulary import SPECIALS, Vocabulary
 from tests.albums import write_album
+from tests.helpers import run_steps
 from tests.test_feature_cache import CountingEncoder, contents, interrupt
 
 # Every size is another number.
@@ -59,11 +60,7 @@ each_memory = pytest.mark.parametrize("without", WITHOUT.values(), ids=WITHOUT.k
 
 
 def stepwise(decoder, grid, tokens):
-    state = decoders.expand_beams(decoder.start(grid), tokens.shape[1])
-    steps = []
-    for word in range(tokens.shape[2]):
-        steps.append(decoder.step(tokens[..., word], state))
-        state = steps[-1].state
+    steps = run_steps(decoder, grid, tokens)
     return [torch.stack([getattr(s, name) for s in steps], 2) for name in ("logits", "weights", "tag_weights")]
 
 

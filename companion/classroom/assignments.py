@@ -1,6 +1,6 @@
 """What an assignment consists of: its description and public checks, which are installed, and what the clone adds.
 
-`course/build.py` writes `public/a2.json` (description and prints) and `public/a2.py` (checks) for an assignment A2.
+An assignment A2 has its public checks in `public/a2.py`; `course/build.py` writes `public/a2.json`, the rest.
 Hidden checks, mistakes and variants lie in `course/assignments` of a clone alone, outside what a student's code sees.
 Entry points: `load`, `public_checks`, `course_folder` and `course_module`.
 """
@@ -35,7 +35,7 @@ def points(number: int | float, question: str) -> Callable[[F], F]:
 
 @dataclass(frozen=True)
 class Assignment:
-    """The description of an assignment, as `about.toml` and `checks.py` give it.
+    """The description of an assignment, as `about.toml` and the public checks give it.
 
     `questions` has the points of each; the teacher enters those of `by_teacher`. `functions` has the names of the
     arguments of each function that a student writes. `prints` has, for each public check, the prints of its calls.

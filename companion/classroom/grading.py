@@ -181,12 +181,13 @@ def digest(submission: Submission, assignment: Assignment, order: Order) -> str:
     """Return twelve hexadecimal digits that change with the submission, with the checks, and with key and salt."""
     parts = [submission.name.encode(), submission.data, submission.fault.encode()]
     parts += [json.dumps(vars(assignment), sort_keys=True).encode()]
-    parts += [path.read_bytes() for path in sorted(assignments.course_folder(assignment.name).glob("*.py"))]
+    code = [assignments.PUBLIC / f"{assignment.key}.py", *assignments.course_folder(assignment.name).glob("*.py")]
+    parts += [path.read_bytes() for path in sorted(code)]
     parts += [variants.digest(variants.read_secret(path), "digest") for path in (order.key, order.salt)]
-    whole = hashlib.sha256()
+    combined = hashlib.sha256()
     for part in parts:
-        whole.update(hashlib.sha256(part).digest())
-    return whole.hexdigest()[:12]
+        combined.update(hashlib.sha256(part).digest())
+    return combined.hexdigest()[:12]
 
 
 def _is_page_missing(student: str, submissions: list[Submission], order: Order) -> bool:

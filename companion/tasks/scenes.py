@@ -34,7 +34,7 @@ VOCABULARY_SCENES = 1000  # whose captions hold every word of the grammar
 ATTENTION = "coverage"  # of the LSTM decoder of the shipped model
 BLOCKS = 1  # of self-attention in the encoder
 VALIDATION_SIZE = 300  # scenes, scored after every epoch
-COOL = 0.7  # a temperature of sampling at which nearly all captions are true, and no word is missing
+LOW_TEMPERATURE = 0.7  # of sampling: nearly all captions are true, and no word is missing
 MEASURED = 1000  # scenes, for the card
 
 
@@ -194,14 +194,15 @@ def _truths(groups: dict[str, statements.Truth]) -> dict[str, dict[str, int | fl
 def decodings(captioner: Captioner, captions: Sequence[Caption], world: Sequence[Scene]) -> dict[str, dict[str, float]]:
     """Return truth, similarity and what captions state, by greedy search (`captions`), a beam of 5 and one sample.
 
-    The sample is drawn at temperature 1 and at `COOL`. "vanished" is the number of `statements.vanished` words.
+    The sample is drawn at temperature 1 and at `LOW_TEMPERATURE`. "vanished" is the number of words that
+    `statements.vanished` names.
     """
     lines = {
         "greedy": [c.text for c in captions],
         "beam 5": [c.text for c in caption(captioner, world, beam=5)],
         "sample": [own for (own,) in scene_probes.sample_captions(captioner, world, count=1)],
-        f"sample at {COOL}": [
-            own for (own,) in scene_probes.sample_captions(captioner, world, count=1, temperature=COOL)
+        f"sample at {LOW_TEMPERATURE}": [
+            own for (own,) in scene_probes.sample_captions(captioner, world, count=1, temperature=LOW_TEMPERATURE)
         ],
     }
     references = [[reference.text for reference in scene.captions] for scene in world]

@@ -26,6 +26,11 @@ SCALES = {
     "The scores are multiplied by the square root of the number of channels.": {"scale": "times"},
 }
 ORDER = "Context and weights are returned in the wrong order."
+RETURNED = {  # mistakes of every function that returns context and weights
+    ORDER: {"give": "swapped"},
+    "The context alone is returned, without the weights.": {"give": "context"},
+    "The weights alone are returned, without the context.": {"give": "weights"},
+}
 AXIS = "The weights of each place sum to 1, not those of each query: the softmax runs along the wrong axis."
 
 
@@ -108,9 +113,7 @@ MISTAKES["nearby"] = SCALES | {
     "Scores are returned in place of the weights.": {"give": "scores"},
     "Masked scores are returned in place of the weights.": {"give": "masked scores"},
     "The exponential of a large score overflows.": {"give": "exponentials"},
-    ORDER: {"give": "swapped"},
-    "The context alone is returned, without the weights.": {"give": "context"},
-    "The weights alone are returned, without the context.": {"give": "weights"},
+    **RETURNED,
 }
 
 
@@ -182,9 +185,7 @@ MISTAKES["prune"] = SCALES | {
     "The weights are divided by the sum of the whole table.": {"again": "table"},
     "The context is made of the weights before the small ones are dropped.": {"give": "context of before"},
     "Scores are returned in place of the weights.": {"give": "scores"},
-    ORDER: {"give": "swapped"},
-    "The context alone is returned, without the weights.": {"give": "context"},
-    "The weights alone are returned, without the context.": {"give": "weights"},
+    **RETURNED,
 }
 
 
@@ -271,7 +272,5 @@ MISTAKES["heads"] = {
     },
     "Each head averages all channels of the values, not its own.": {"give": "values not split"},
     "Scores are returned in place of the weights.": {"give": "scores"},
-    ORDER: {"give": "swapped"},
-    "The context alone is returned, without the weights.": {"give": "context"},
-    "The weights alone are returned, without the context.": {"give": "weights"},
+    **RETURNED,
 }
