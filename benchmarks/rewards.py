@@ -34,7 +34,7 @@ RESULTS = Path(__file__).with_name("rewards.json")
 def measure(captioner: Captioner) -> dict[str, float]:
     """Return the truth of the captions of validation scenes, and the share of captions with each class of words."""
     world = scenes.make_dataset("validation", VALIDATION)
-    lines = [caption.text for caption in tasks.scenes.caption(captioner, world)]
+    lines = [caption.text for caption in tasks.scenes.caption(captioner, world, beam=1)]
     true = [scenes.is_true(line, scene) for line, scene in zip(lines, world, strict=True)]
     rates = {k: sum(statements.states(line, k) for line in lines) / len(lines) for k in statements.STATED_CLASSES}
     return round_scores(

@@ -3,7 +3,7 @@
 Explained in the chapters on decoding and on real photographs.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, cast
 
@@ -88,17 +88,34 @@ class Captioner(nn.Module):
         """
         self.eval()
         grid = self.encode(source)
+        decoder = cast(Decoder, self.decoder)
         captions = decoding.beam_search(
-            cast(Decoder, self.decoder), grid, self.vocabulary, beam, max_words=max_words, length_power=length_power
+            decoder, grid, self.vocabulary, beam, max_words=max_words, length_power=length_power
         )
-        weights = [unflatten_weights(at_least_single(c.weights), grid).cpu() for c in captions]  # NumPy has no bfloat16
-        captions = [c._replace(weights=w) for c, w in zip(captions, weights, strict=True)]
-        if grid.tags is None:
-            return captions
-        return [
-            c._replace(tags=tags, tag_weights=None if c.tag_weights is None else at_least_single(c.tag_weights).cpu())
-            for c, tags in zip(captions, list_tags(grid.tags), strict=True)
-        ]
+        return finish_captions(captions, grid)
+
+    @torch.no_grad()
+    def sample(
+        self, source: Source, *, temperature: float = 1.0, generator: torch.Generator | None = None
+    ) -> list[Caption]:
+        """Return one sampled caption per picture, with weights as `word row col`. Switches to eval mode."""
+        self.eval()
+        grid = self.encode(source)
+        decoder = cast(Decoder, self.decoder)
+        samples = decoding.sample(decoder, grid, self.vocabulary, temperature=temperature, generator=generator)
+        return finish_captions([caption for (caption,) in samples], grid)
+
+
+def finish_captions(captions: Sequence[Caption], grid: Grid) -> list[Caption]:
+    """Return the captions of the grid's pictures with weights as `word row col`, and with the tags if it has them."""
+    weights = [unflatten_weights(at_least_single(c.weights), grid).cpu() for c in captions]  # NumPy has no bfloat16
+    captions = [c._replace(weights=w) for c, w in zip(captions, weights, strict=True)]
+    if grid.tags is None:
+        return captions
+    return [
+        c._replace(tags=tags, tag_weights=None if c.tag_weights is None else at_least_single(c.tag_weights).cpu())
+        for c, tags in zip(captions, list_tags(grid.tags), strict=True)
+    ]
 
 
 def unflatten_weights(weights: Float[Tensor, "word place"], grid: Grid) -> Float[Tensor, "word row col"]:
