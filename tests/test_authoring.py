@@ -227,6 +227,13 @@ def test_a_text_that_is_no_notebook_is_named(book, capsys):
     assert line.startswith(f"{text_file}: not a MyST notebook")
 
 
+def test_an_output_that_is_folded_on_the_page_is_folded_in_jupyter(book):
+    text_file = write(book, ":tags: [hide-output]\na = 1", "b = 2")
+    folded, visible = (cell.metadata for cell in read_paired_text(text_file).cells if cell.cell_type == "code")
+    assert folded == {"tags": ["hide-output"], "jupyter": {"outputs_hidden": True}}
+    assert visible == {}
+
+
 def test_an_unknown_chapter_is_named_beside_those_there_are(book):
     write(book, "1")
     with pytest.raises(ValueError, match=r"02: no such chapter .* there are 01_toy"):

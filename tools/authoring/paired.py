@@ -34,6 +34,7 @@ def read_paired_text(text: Path) -> NotebookNode:
     """Return the notebook that a MyST text describes, without outputs.
 
     A cell's id is a digest of its source: the same text gives the same notebook, and a new cell leaves the other ids.
+    What the tag `hide-output` folds on the page is folded in Jupyter, too.
 
     Raises:
         ValueError: the text cannot be read; the message names the file.
@@ -50,6 +51,8 @@ def read_paired_text(text: Path) -> NotebookNode:
         digest = hashlib.sha256(f"{cell.cell_type}\n{cell.source}".encode()).hexdigest()[:8]
         seen[digest] = seen.get(digest, 0) + 1
         cell["id"] = digest if seen[digest] == 1 else f"{digest}-{seen[digest]}"
+        if "hide-output" in cell.metadata.get("tags", []):
+            cell.metadata["jupyter"] = {"outputs_hidden": True}
     return notebook
 
 
