@@ -20,6 +20,7 @@ TABLE = [
     for label in answers
     if label != "the slow one"  # test_grading.py runs it in a box, which stops it
 ]
+CELLS = {name: solution_cells(name)[:-1] for name in assignments.names()}  # all but the check
 CRASH = " raised "
 
 
@@ -28,8 +29,7 @@ def test_a_wrong_answer_is_caught_and_named(name, question, label):
     """The sentence is given, and no other: what a check cannot tell it says it cannot."""
     assignment = assignments.load(name)
     answer = WRONG[name][question][label]
-    cells = ["import math\n\nimport torch"]
-    subject = function(question, assignment.functions[question], "\n".join(answer["code"]), cells)
+    subject = function(question, assignment.functions[question], "\n".join(answer["code"]), CELLS[name])
     points, texts = run_checks(name, subject)
     assert answer["sentence"] in texts
     assert points < assignment.questions[question]
@@ -51,7 +51,7 @@ def checked_questions():
 @pytest.mark.parametrize(("name", "question"), checked_questions())
 def test_the_solution_earns_all_points(name, question):
     namespace: dict = {}
-    for cell in solution_cells(name)[:-1]:
+    for cell in CELLS[name]:
         exec(cell, namespace)
     points, texts = run_checks(name, Subject(question, namespace[question]), variant=variant_of(name, "example", b""))
     hidden = assignments.course_module(name, "hidden")

@@ -325,7 +325,7 @@ def test_another_secret_or_another_name_gives_another_variant_and_the_same_the_s
     assert not torch.equal(draws[0], draws[2])
 
 
-@pytest.mark.parametrize("name", ["A1", "A2"])
+@pytest.mark.parametrize("name", assignments.names())
 def test_the_sheets_are_written_beside_the_roster_and_escaped(tmp_path, capsys, name):
     (tmp_path / "roster.csv").write_text("student\nann\n<b>ben</b>\n")
     (tmp_path / "salt.txt").write_text("salt")
@@ -350,7 +350,7 @@ def test_the_sheets_are_written_beside_the_roster_and_escaped(tmp_path, capsys, 
 @pytest.mark.parametrize(
     ("call", "reason"),
     [
-        (["check", "A7"], "there is no assignment 'A7'; there are A1, A2"),
+        (["check", "A7"], "there is no assignment 'A7'; there are A1, A2, A3, A4"),
         (["check", "A1", "none.ipynb"], "none.ipynb"),
         (["grade", "A1", "none", "--out", "m.csv"], "none: is not a folder of submissions"),
         (["grade", "A1", ".", "--out", "no/m.csv"], "choose another --out"),
@@ -380,7 +380,7 @@ def test_make_course_changes_no_byte():
         assert path.read_bytes() == text.encode(), f"{path.relative_to(ROOT)} is out of date: run make course"
 
 
-@pytest.mark.parametrize("name", ["A1", "A2"])
+@pytest.mark.parametrize("name", assignments.names())
 def test_no_line_of_a_solution_is_in_what_students_get(name):
     source = (ROOT / "course" / "assignments" / name.lower() / "source.md").read_text(encoding="utf-8")
     solutions = re.findall(r"# BEGIN SOLUTION\n(.*?)# END SOLUTION", source, re.DOTALL)
@@ -394,7 +394,7 @@ def test_no_line_of_a_solution_is_in_what_students_get(name):
     assert [line for line in secret if line in cells or line in public] == []
 
 
-@pytest.mark.parametrize("name", ["A1", "A2"])
+@pytest.mark.parametrize("name", assignments.names())
 def test_the_student_notebook_runs_through_and_has_ids_of_its_own(name):
     made = json.loads((ROOT / "course" / "student" / f"{name.lower()}.ipynb").read_text(encoding="utf-8"))
     assert [cell["id"] for cell in made["cells"]] == [f"{name.lower()}-{n:02}" for n in range(len(made["cells"]))]
