@@ -58,10 +58,14 @@ class CaptionIndex:
         length = torch.tensor([len(words) for words in self.words])
         self.prior = (fluency - LENGTH_PENALTY * (length - WORDS).abs()).float()
 
+    def scores(self, log_odds: Tensor) -> Tensor:
+        """Return how well each caption fits each row of log-odds (image word)."""
+        return (log_odds + GAIN).clamp(min=FLOOR) @ self.mentions.T + self.prior
+
     def retrieve(self, log_odds: Tensor, candidates: int = CANDIDATES) -> list[str]:
         """Return a caption for each row of log-odds (image word): the consensus of those that fit it best."""
-        scores = (log_odds + GAIN).clamp(min=FLOOR) @ self.mentions.T + self.prior
-        return [self.texts[self.consensus(row)] for row in scores.topk(candidates).indices.tolist()]
+        best = self.scores(log_odds).topk(candidates).indices.tolist()
+        return [self.texts[self.consensus(row)] for row in best]
 
     def consensus(self, candidates: Sequence[int]) -> int:
         """Return the candidate with the highest mean cosine to all, over weighted unigrams and bigrams.

@@ -33,6 +33,10 @@ PLACEHOLDERS = {
     "RUN": "new",
     "DIR": "new",
     "FILE": "captions.csv",
+    "FILE.html": "new.html",
+    "FILE.png": "new.png",
+    "FILE.toml": "policy.toml",
+    "PAGE.html": "page.html",
     "FILE.zip": "album.zip",
     "COMMAND": "caption",
 }
@@ -49,6 +53,7 @@ NOT_RUN = {
     "make bench": MINUTES,
     "make serve": "it does not end",
     "python -m benchmarks.mechanisms": MINUTES,
+    "python -m benchmarks.own_photographs FLICKR8K EVERYDAY OUT": MINUTES,
     "python -m benchmarks.rewards": MINUTES,
     "python -m benchmarks.soak": MINUTES,
     "py -3.11 -m venv .venv": "it is for Windows",
@@ -65,6 +70,7 @@ NOT_RUN = {
     "jupyter-book build .": MINUTES,
     "companion train scenes --out run --size tiny --attention additive --decoder lstm": MINUTES,
     "companion evaluate": NAME,
+    "companion edit PHOTO --word man --do blur --out FILE.png": "a caption that may change must have the word",
 }
 
 
@@ -130,6 +136,8 @@ def trained(tmp_path_factory):
     write_album(folder / "flickr8k", splits=["train"] * 4 + ["dev"])
     with (folder / "photos" / "captions.csv").open("w") as table:
         table.write("image,caption\ncoffee.png,A cup of coffee.\nchelsea.png,A cat.\n")
+    (folder / "page.html").write_text('<p><img src="coffee.png">')
+    (folder / "policy.toml").write_text('[[rule]]\nname = "dogs"\nreason = "a test"\nwords = ["dog"]\n')
     results = [{"image_id": f"{name}.png", "caption": "A cat."} for name in ("coffee", "chelsea")]
     (folder / "results.json").write_text(json.dumps(results))
     shutil.make_archive(str(folder / "album"), "zip", folder / "flickr8k")

@@ -450,3 +450,21 @@ def test_the_figure_has_a_frame_and_bars_for_the_tags_and_for_every_word():
     plots.png(axes)
     with pytest.raises(ValueError, match="has no tags"):
         plots.two_memories(image, caption._replace(tag_weights=None))
+
+
+def test_several_photographs_share_a_figure_of_both_memories():
+    """Each has its frames and bars, one photograph below the other."""
+    tags = (Tag("cat", 2.0, True, (0.1, 0.2, 0.5, 0.6)), Tag("mat", -1.0, False, (0.0, 0.0, 1.0, 1.0)))
+    captions = [
+        Caption(words, -1.0, torch.rand(len(words), 2, 2), tag_weights=torch.rand(len(words), 2), tags=tags)
+        for words in (("a", "cat"), ("a", "dog", "runs"))
+    ]
+    images = np.random.default_rng(0).integers(256, size=(2, 40, 60, 3), dtype=np.uint8)
+    areas = plots.two_memories_each([*zip(images, captions, strict=True)], columns=3)
+    figure = areas.flat[0].figure
+    titles = [ax.get_title() for ax in figure.axes if ax.images]
+    assert titles == ["tags", "a", "cat", "tags", "a", "dog", "runs"]
+    assert sum(len(ax.texts) == len(tags) for ax in figure.axes) == len(titles)  # a row of bars below each frame
+    tops = [ax.get_position().y1 for ax in figure.axes if ax.get_title() == "tags"]
+    assert tops[0] > tops[1]
+    plots.png(areas)

@@ -75,7 +75,7 @@ class Figures:
         photograph = datasets.load_original(path)
         photograph.thumbnail((FRAME_PIXELS, FRAME_PIXELS))
         photograph = photograph.resize([max(side, NARROWEST) for side in photograph.size])
-        strip = photograph, caption.words, caption.weights
+        strip = photograph, caption
         if self.paths:
             self.paths[path].parent.mkdir(parents=True, exist_ok=True)
             write_figure(self.paths[path], [strip])
@@ -89,11 +89,15 @@ class Figures:
 
 
 def write_figure(path: Path, strips: list[Any]) -> None:
-    """Write a figure with a filmstrip for each photograph."""
+    """Write a figure of the attention for each photograph and its caption: to places, and to tags if there are any."""
     from companion import plots
     from companion.files import atomic_write
 
-    atomic_write(path, plots.png(plots.filmstrips(strips)))
+    if all(caption.tags for _, caption in strips):
+        axes = plots.two_memories_each(strips)
+    else:
+        axes = plots.filmstrips([(photograph, caption.words, caption.weights) for photograph, caption in strips])
+    atomic_write(path, plots.png(axes))
 
 
 def import_matplotlib() -> None:

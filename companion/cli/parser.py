@@ -11,6 +11,10 @@
     companion check A1 [FILE]
     companion grade A1 FOLDER --out FILE [--key FILE] [--feedback DIR] [--gradebook FILE] [--gradescope]
     companion sheet A1 --roster FILE [--salt FILE]
+    companion alt FILE|FOLDER [--out PATH] [--review] [--json]
+    companion search WORDS FOLDER [--limit N] [--html FILE] [--json]
+    companion moderate --policy FILE FOLDER [--queue FILE] [--json]
+    companion edit PHOTO --word WORD --do blur|grey|crop|highlight|inpaint --out FILE
     companion info
 
 Each command has its own parser, so it refuses the options of the others.
@@ -23,7 +27,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from companion.cli import captioning, classroom, commands
+from companion.cli import alt_text, captioning, classroom, commands, editing, moderation, search
 from companion.cli.arguments import (
     Parser,
     attention_name,
@@ -76,6 +80,10 @@ def build_parser() -> Parser:
     add_evaluate(group)
     add_data(group)
     add_scenes(group)
+    alt_text.add_alt(group)
+    search.add_search(group)
+    moderation.add_moderate(group)
+    editing.add_edit(group)
     classroom.add_classroom(group)
     add_command(group, "info", "Print versions, weights, mechanisms, decoders and devices.", commands.info)
     return top
@@ -191,25 +199,26 @@ def add_evaluate(group: Group) -> None:
 
     about = "Score a captioner of drawn scenes."
     parser = add_command(tasks, "scenes", about, commands.evaluate_scenes, task="scenes")
-    add_scoring_options(parser, "scenes", "test", beam=1)
+    add_scoring_options(parser, "scenes", "test")
+    add_beam(parser, None, "a sample at temperature 0.7")
 
     about = "Score a captioner of photographs."
     parser = add_command(tasks, "photos", about, commands.evaluate_photos, task="photos", check=check_results)
     add_data_folder(parser, "data set, as published (Flickr8k, COCO, CSV, ...)")
     add_split_ratio(parser)
     add_strict(parser)
-    add_scoring_options(parser, "photos", "dev", beam=5)
+    add_scoring_options(parser, "photos", "dev")
+    add_beam(parser)
     add_language(parser, "of the captions of --results (default en)")
     parser.add_argument(
         "--results", type=Path, metavar="FILE", help='score these captions instead: [{"image_id", "caption"}] of COCO'
     )
 
 
-def add_scoring_options(parser: Parser, checkpoint: str, split: str, *, beam: int) -> None:
+def add_scoring_options(parser: Parser, checkpoint: str, split: str) -> None:
     """Add the options of every evaluation, with these defaults."""
     parser.add_argument("--split", default=split, metavar="NAME", help=f"split to score on (default {split})")
     add_checkpoint(parser, checkpoint)
-    add_beam(parser, beam)
     parser.add_argument("--json", action="store_true", help="print the scores as one JSON object")
 
 
@@ -280,9 +289,9 @@ def add_seed(parser: Parser, about: str) -> None:
     parser.add_argument("--seed", type=int_in_range, default=0, metavar="N", help=f"seed of {about} (default 0)")
 
 
-def add_beam(parser: Parser, default: int = 5) -> None:
+def add_beam(parser: Parser, default: int | None = 5, about_default: str = "5") -> None:
     """Add the width of the beam search; 1 is greedy search."""
-    about = f"width of the beam search, 1 for greedy search (default {default})"
+    about = f"width of the beam search, 1 for greedy search (default {about_default})"
     parser.add_argument("--beam", type=positive_int, default=default, metavar="N", help=about)
 
 

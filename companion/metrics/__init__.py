@@ -3,8 +3,8 @@
 `captions` has BLEU, ROUGE-L and CIDEr-D, with counts from `ngrams` and the references in `references`; `grounding`
 compares attention maps with object masks; `nouns` counts the things that captions of photographs name, and how many are
 right; `redirection` gives a word the attention of another object; `statements` says what captions of scenes state and
-how much of it is true. `METRICS` lists the caption metrics; to add one, write it in a file here and register it in that
-table. Explained in the chapters on scoring and on grounding.
+how much of it is true; `detection` has precision, recall and their curve. `METRICS` lists the caption metrics; to add
+one, write it in a file here and register it in that table. Explained in the chapters on scoring and on grounding.
 """
 
 from collections.abc import Callable, Sequence

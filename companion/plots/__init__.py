@@ -10,7 +10,7 @@ from companion.plots.grids import Box, heatmap, receptive_field, tokens
 from companion.plots.grounding import against_chance, gallery, graded_filmstrip
 from companion.plots.images import aspect_ratio, filmstrip, filmstrips, picture, picture_array, pictures, spotlight
 from companion.plots.lines import curves, learning_curves
-from companion.plots.memories import two_memories
+from companion.plots.memories import two_memories, two_memories_each
 from companion.plots.pooling import line_plot, mixtures
 from companion.plots.runs import dot_range
 from companion.plots.style import COLOUR_MAP, COLOURS, GREY, png
@@ -47,4 +47,5 @@ __all__ = [
     "tokens",
     "tree",
     "two_memories",
+    "two_memories_each",
 ]

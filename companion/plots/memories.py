@@ -1,5 +1,6 @@
 """The two memories of a captioner with tags, word by word. Used in the chapter on real photographs."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -39,9 +40,8 @@ def two_memories(image: Any, caption: Caption, columns: int = 5, *, size: float 
     frames = [(picture_array(image), "tags", probabilities)]
     for word, places, weights in zip(caption.words, np.asarray(caption.weights), tag_weights, strict=True):
         frames.append((spotlight(image, places), word, weights))
-    rows, height = -(-len(frames) // columns), min(max(aspect_ratio(image), LOWEST), TALLEST)
-    ratios = [0.2 + height, 0.15 + BAR_HEIGHT * len(caption.tags)] * rows
-    axes = axes_grid(2 * rows, columns, (size * columns, size * sum(ratios)), height_ratios=ratios, ax=ax)
+    ratios = row_heights(image, caption, columns)
+    axes = axes_grid(len(ratios), columns, (size * columns, size * sum(ratios)), height_ratios=ratios, ax=ax)
     for panel in axes.flat:
         panel.axis("off")
     for i, (frame, title, numbers) in enumerate(frames):
@@ -49,6 +49,24 @@ def two_memories(image: Any, caption: Caption, columns: int = 5, *, size: float 
         _frame(frame, title, caption.tags, numbers, ax=axes[2 * row, column])
         _bars(caption.tags, numbers, title, ax=axes[2 * row + 1, column])
     return axes
+
+
+def two_memories_each(strips: Sequence[tuple[Any, Caption]], columns: int = 5, *, size: float = 1.7) -> np.ndarray:
+    """Draw `two_memories` for several images, each with its caption, one below the other in one figure.
+
+    Returns the axes of the images' areas.
+    """
+    heights = [sum(row_heights(image, caption, columns)) for image, caption in strips]
+    areas = axes_grid(len(strips), 1, (size * columns, size * sum(heights)), height_ratios=heights)
+    for (image, caption), area in zip(strips, areas.flat, strict=True):
+        two_memories(image, caption, columns, ax=area)
+    return areas
+
+
+def row_heights(image: Any, caption: Caption, columns: int) -> list[float]:
+    """Return the heights of the rows of `two_memories`, of frames and of bars in turn, in widths of a frame."""
+    rows, height = -(-(len(caption.words) + 1) // columns), min(max(aspect_ratio(image), LOWEST), TALLEST)
+    return [0.2 + height, 0.15 + BAR_HEIGHT * len(caption.tags)] * rows
 
 
 def _frame(image: np.ndarray, title: str, tags: tuple[Tag, ...], strengths: np.ndarray, *, ax: Axes) -> None:

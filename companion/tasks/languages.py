@@ -17,6 +17,7 @@ from companion.models import Captioner
 from companion.tokenizer import ENGLISH, Tokenizer, find_tokenizer, language_needed
 from companion.vocabulary import Vocabulary
 
+SHOWN_WORDS = 8  # of those that a note counts
 FEW_KNOWN = 0.8  # share of the words of the dev split; of those of Flickr8k the vocabulary has 0.97
 
 
@@ -68,6 +69,13 @@ def known_words_note(vocabulary: Vocabulary, share: float) -> str:
         f"only {share:.0%} of the words in the captions of dev are among the {len(vocabulary):,} of the vocabulary "
         f"(language {vocabulary.tokenizer.language!r}); more captions are needed, or another --language"
     )
+
+
+def new_words_note(known: Vocabulary, extended: Vocabulary) -> str:
+    """Return the line that says which words a vocabulary was given beside those of the checkpoint."""
+    new = extended.words[len(known) :]
+    listed = ", ".join(new[:SHOWN_WORDS]) + (", ..." if len(new) > SHOWN_WORDS else "")
+    return f"the checkpoint lacks words that are frequent enough to be learnt ({len(new):,}): {listed}"
 
 
 def make_references(captions: Sequence[Caption], examples: Sequence[Example]) -> metrics.References:

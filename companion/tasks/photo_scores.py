@@ -12,6 +12,8 @@ from companion.metrics import calibration, nouns
 from companion.metrics.calibration import Confidence
 from companion.tokenizer import ENGLISH
 
+LEAST_RATED = 40  # captions; from fewer, a probability and its threshold would be guesses
+
 
 def sure_scores(
     captions: Sequence[Caption], references: metrics.References, confidence: Confidence
@@ -24,11 +26,11 @@ def sure_scores(
 
 
 def confidence_facts(captions: Sequence[Caption], references: metrics.References) -> dict[str, Any]:
-    """Return the card's `confidence` in English captions of a captioner with tags; nothing for others.
+    """Return the card's `confidence` in English captions of a captioner with tags; nothing for others, or for too few.
 
     A caption counts as right if one of its nouns is right (`metrics.nouns`), as in `right_noun`.
     """
-    if references.tokenizer != ENGLISH or len(captions) < 2 or not any(caption.tags for caption in captions):
+    if references.tokenizer != ENGLISH or len(captions) < LEAST_RATED or not any(caption.tags for caption in captions):
         return {}
     counts = nouns.noun_counts([caption.text for caption in captions], references)
     return {"confidence": calibration.describe(captions, [each.right > 0 for each in counts])}

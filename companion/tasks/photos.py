@@ -23,7 +23,7 @@ from companion.models import Captioner, build
 from companion.tasks import languages, streams
 from companion.tasks.data import format_ratio, leave_out, picture_reporter, read_data
 from companion.tasks.photo_scores import confidence_facts, sure_scores
-from companion.tasks.run import RunFacts, build_vocabulary, finalize_run
+from companion.tasks.run import RunFacts, build_vocabulary, extend_vocabulary, finalize_run
 from companion.tokenizer import ENGLISH
 from companion.training import TrainConfig, cider_reward, distributed, feature_cache, fit
 from companion.vocabulary import SPECIALS, Vocabulary
@@ -33,8 +33,12 @@ PHOTOS = TrainConfig(
     rl_epochs=1, rl_lr=3e-5, temperature=0.5,
 )  # fmt: skip
 PHOTOS_FINETUNE = PHOTOS._replace(epochs=1, lr=3e-4)  # from trained weights
+PHOTOS_FINETUNE_FEW = PHOTOS_FINETUNE._replace(epochs=10, batch_size=8, rl_epochs=0)  # else a few steps in all
+FEW = 1000  # photographs to train on, below which that is the default
 HOLDOUT_EVERY = 5  # one photograph in so many is held out for the reward: the model has not been taught its captions
 PHOTOS_REWARD_HOLDOUT = PHOTOS._replace(rl_epochs=5, rl_lr=1e-4)  # epochs with the reward are then a fifth as long
+FEW_MEASURED = 40  # photographs of dev, below which a note says that the scores are rough
+STREAMS_EPOCHS = 8  # of cross-entropy where other streams make an epoch longer
 VALIDATION_SIZE = 300  # photographs of the dev split, scored after every epoch
 MIN_COUNT = 4  # rarer words become <unk>
 
@@ -78,15 +82,16 @@ def train(
         out: folder of the run.
         seed: of weights and batches.
         resume: continue the run in `out`.
-        init_from: a checkpoint of photographs whose weights and vocabulary are the start; `PHOTOS_FINETUNE` is then the
-            default config.
+        init_from: a checkpoint of photographs whose weights are the start; `default_config` is then another. Words
+            that occur `MIN_COUNT` times in the training captions are added to its vocabulary.
         reward_holdout: keep one photograph in `HOLDOUT_EVERY`, the same for every seed, out of the cross-entropy epochs
             and use only those with the reward; `PHOTOS_REWARD_HOLDOUT` is then the default config.
         split_ratio: the shares of train and dev (and test) for a data set without dev; see `read_data`.
         language: of the captions, a code in `tokenizer.TOKENIZERS`. The checkpoint keeps its tokenizer. None is that of
             `init_from`, or English.
         strict: the first caption or picture that cannot be used is an error; otherwise they are reported and left out.
-        tags: train a decoder that also attends to tags. `init_from` must be one such, or not, as this says.
+        tags: train a decoder that also attends to tags. With `init_from`, the checkpoint decides, and only one with
+            tags can be asked for them.
         text: with `tags`, a file of captions without photographs (`streams.read_text`), which it learns from, too.
         pseudo: with `tags`, a data set of photographs with captions that were made for them by retrieval; those of its
             split train are learnt from, too.
@@ -99,15 +104,17 @@ def train(
     if (text or pseudo) and not tags:
         raise ValueError("captions without photographs, and captions made by retrieval, are for a decoder with tags")
     fabric = fabric or distributed.launch()
-    default = PHOTOS_FINETUNE if init_from else PHOTOS_REWARD_HOLDOUT if reward_holdout else PHOTOS
-    config = (config or default)._replace(seed=seed)
     report = datasets.print_issue if fabric.is_global_zero else None
     trained = [init_from] if init_from else []
     dataset = distributed.rank_zero_first(
         fabric, lambda: read_data(data, trained=trained, split_ratio=split_ratio, report=report, strict=strict)
     )
-    config = config._replace(split_ratio=format_ratio(dataset.split_ratio))
     splits = {name: datasets.get_split(dataset, name) for name in ("train", "dev")}
+    config = config or default_config(
+        len(splits["train"]), init_from=init_from is not None, reward_holdout=reward_holdout,
+        streams=bool(text or pseudo),
+    )  # fmt: skip
+    config = config._replace(seed=seed, split_ratio=format_ratio(dataset.split_ratio))
     if pseudo:
         retrieved = distributed.rank_zero_first(fabric, lambda: datasets.read(pseudo, report=report, strict=strict))
         splits["pseudo"] = datasets.get_split(retrieved, "train")
@@ -115,14 +122,16 @@ def train(
     initial = checkpoints.load(init_from) if init_from else None
     if initial and initial.config["task"] != "photos":
         raise ValueError(f"{init_from}: was trained on {initial.config['task']}, not on photographs")
-    if initial and tags != initial.config.get("tags", False):
-        advice = "without tags; leave --tags away" if tags else "with tags; add --tags"
-        raise ValueError(f"{init_from}: was trained {advice}")
+    if initial and tags > initial.config.get("tags", False):
+        raise ValueError(f"{init_from}: was trained without tags; leave --tags away")
+    tags = tags or bool(initial and initial.config.get("tags"))
     tokenizer = languages.choose_tokenizer(language, initial, init_from)
     sides = languages.side_language(language, tokenizer)
     if report is not None:
         for note in languages.language_notes(splits["train"], tokenizer, sides):
             report(f"{data}: {note}")
+        if init_from and len(splits["dev"]) < FEW_MEASURED:
+            report(f"{data}: dev has {len(splits['dev']):,} pictures; scores on so few are rough, see their intervals")
     out.mkdir(parents=True, exist_ok=True)
     # The photographs first: the captions of those that cannot be read are in no vocabulary and in no reference.
     encoder = (initial or build("photos", Vocabulary(list(SPECIALS)), tags=tags)).encoder
@@ -136,10 +145,14 @@ def train(
     cached = distributed.rank_zero_first(fabric, lambda: {name: encode(name) for name in splits})
     (examples, cache), (dev, dev_cache) = cached["train"], cached["dev"]
     torch.manual_seed(seed)
+    every = [*examples, *texts, *(cached["pseudo"][0] if pseudo else [])]
     if initial is None:
-        every = [*examples, *texts, *(cached["pseudo"][0] if pseudo else [])]
         initial = build("photos", build_vocabulary(every, MIN_COUNT, tokenizer), tags=tags)
-    captioner = initial
+        captioner = initial
+    else:
+        captioner = extend_vocabulary(initial, every, MIN_COUNT)
+        if report is not None and len(captioner.vocabulary) > len(initial.vocabulary):
+            report(f"{data}: {languages.new_words_note(initial.vocabulary, captioner.vocabulary)}")
     known_words = captioner.vocabulary.known_share(caption for example in dev for caption in example.captions)
     if report is not None and known_words < languages.FEW_KNOWN:
         report(f"{data}: {languages.known_words_note(captioner.vocabulary, known_words)}")
@@ -193,6 +206,14 @@ def train(
         counts = (f"{len(some):,} of {len(splits[name]):,}" for some, name in ((examples, "train"), (dev, "dev")))
         report("{}: trained on {} photographs and measured on {}; the others cannot be read".format(data, *counts))
     return captioner
+
+
+def default_config(photographs: int, *, init_from: bool, reward_holdout: bool, streams: bool) -> TrainConfig:
+    """Return the hyperparameters for a number of photographs to train on, alone or among several streams."""
+    if init_from:
+        return PHOTOS_FINETUNE if reward_holdout or photographs >= FEW else PHOTOS_FINETUNE_FEW
+    config = PHOTOS_REWARD_HOLDOUT if reward_holdout else PHOTOS
+    return config._replace(epochs=STREAMS_EPOCHS) if streams else config
 
 
 def data_facts(data: Path, examples: Sequence[Example], dev: Sequence[Example], validated: int) -> dict[str, Any]:

@@ -10,12 +10,13 @@ from typing import Any, NamedTuple
 
 import torch
 from lightning_fabric import Fabric
+from torch import Tensor
 
 from companion import checkpoints, plots
 from companion.datasets import Example
 from companion.files import atomic_write
 from companion.model_card import round_scores
-from companion.models import Captioner
+from companion.models import Captioner, build
 from companion.tokenizer import ENGLISH, Tokenizer
 from companion.training import TrainConfig
 from companion.vocabulary import Vocabulary
@@ -40,6 +41,31 @@ class RunFacts(NamedTuple):
 def build_vocabulary(train: Sequence[Example], min_count: int, tokenizer: Tokenizer = ENGLISH) -> Vocabulary:
     """Return the words that occur at least `min_count` times in the training captions."""
     return Vocabulary.build((caption for example in train for caption in example.captions), min_count, tokenizer)
+
+
+def extend_vocabulary(captioner: Captioner, train: Sequence[Example], min_count: int) -> Captioner:
+    """Return a captioner that has, too, the words that occur at least `min_count` times in the training captions.
+
+    Its own words keep their ids and their weights. A new word begins with the weights of `<unk>`, which stood for it.
+    The encoder is shared; it is a frozen one.
+    """
+    known = captioner.vocabulary
+    frequent = build_vocabulary(train, min_count, known.tokenizer).words
+    words = [*known.words, *(word for word in frequent if word not in known)]
+    if len(words) == len(known):
+        return captioner
+    extended = build(vocabulary=Vocabulary(words, known.tokenizer), **captioner.config)
+    extended.encoder = captioner.encoder
+    shapes = {name: tensor.shape for name, tensor in checkpoints.trained_weights(extended).items()}
+
+    def enlarge(name: str, tensor: Tensor) -> Tensor:
+        if tensor.shape == shapes[name]:
+            return tensor
+        return torch.cat([tensor, tensor[[Vocabulary.unk] * (len(words) - len(known))]])
+
+    weights = checkpoints.trained_weights(captioner)
+    checkpoints.set_weights(extended, {name: enlarge(name, tensor) for name, tensor in weights.items()})
+    return extended
 
 
 def finalize_run(
