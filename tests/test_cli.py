@@ -250,7 +250,7 @@ def test_a_model_of_scenes_captions_a_scene_at_the_size_that_it_knows(run, loade
     Image.fromarray(scene.image).save(tmp_path / "scene.png")
     _, lines, _ = run("caption", tmp_path / "scene.png", "--checkpoint", "scenes", "--json", "--beam", 1)
     record = json.loads(lines[0])
-    assert record["words"] == list(tasks.scenes.caption(scenes_model, [scene])[0].words) != []
+    assert record["words"] == list(tasks.scenes.caption(scenes_model, [scene], beam=1)[0].words) != []
     assert np.array(record["attention"]).shape[1:] == (8, 8)
 
 
@@ -479,7 +479,7 @@ def test_scores_of_scenes_are_printed_under_the_agreed_names(run, loaded, scenes
     monkeypatch.setattr(tasks.scenes, "evaluate", few)
     status, lines, err = run("evaluate", "scenes", "--json")
     assert (status, len(lines), err) == (0, 1, [])
-    assert json.loads(lines[0]) == few(scenes_model, "test", beam=1)
+    assert json.loads(lines[0]) == few(scenes_model, "test")
     of_scenes = {
         "truth", "exact", "pointing", "compositional_truth", "forced_choice", "reference_loss",
         "truth_directional", "truth_left_of", "truth_right_of", "truth_above", "truth_below",
