@@ -94,11 +94,11 @@ def losses(
     captioner: Captioner, grid: Grid, lines: Sequence[str], references: Sequence[Sequence[str]]
 ) -> dict[str, Any]:
     """Return the scores with each memory withheld, and the mean loss of each photograph's scores, with its interval."""
-    whole, rows = each_photograph(lines, references), {}
+    complete, rows = each_photograph(lines, references), {}
     for name, without in WITHHELD.items():
         poorer = [c.text for c in caption(captioner, without(grid))]
         each = each_photograph(poorer, references)
-        lost = {key: bootstrap_interval((whole[key] - each[key]).tolist()) for key in whole}
+        lost = {key: bootstrap_interval((complete[key] - each[key]).tolist()) for key in complete}
         rows[name] = score(poorer, references) | {"loss": lost}
     return rows
 

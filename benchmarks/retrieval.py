@@ -25,11 +25,11 @@ import torch
 from torch import Tensor
 
 from benchmarks import calibrate_tags
+from benchmarks.photographs import score
 from companion import checkpoints, datasets, metrics, tasks
 from companion.datasets import Example
 from companion.files import atomic_write
-from companion.metrics import nouns
-from companion.model_card import bootstrap_interval, metric_intervals, round_scores
+from companion.model_card import bootstrap_interval
 from companion.tags import COCO_WORDS, Tagger, mentions
 from companion.tags.tagger import at_all_words
 from companion.tokenizer import ENGLISH
@@ -109,15 +109,8 @@ def recalibrated(logits: Tensor, scores: Tensor, mentioned: Tensor) -> Tensor:
 
 
 def measure(lines: Sequence[str], references: Sequence[Sequence[str]]) -> dict[str, Any]:
-    """Return the scores of captions, and the 95 % bootstrap intervals of the ones that have them."""
-    counts = nouns.noun_counts(lines, references)
-    scores = metrics.score(lines, references) | {
-        "right_noun": nouns.right_noun(counts),
-        "noun_precision": nouns.noun_precision(counts),
-        "hallucination_rate": nouns.hallucination_rate(counts),
-    }
-    intervals = metric_intervals(lines, references) | {"right_noun": bootstrap_interval([c.right > 0 for c in counts])}
-    return {"scores": round_scores(scores), "intervals": intervals, "references": min(map(len, references))}
+    """Return the scores of captions with their intervals, and the number of references."""
+    return score(lines, references) | {"references": min(map(len, references))}
 
 
 def main(data: Path) -> None:

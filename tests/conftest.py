@@ -50,3 +50,31 @@ def world() -> "list[Scene]":
 def album(tmp_path_factory) -> Path:
     """An album of eight photographs in the CSV layout: six for training, two of the dev split."""
     return write_album(tmp_path_factory.mktemp("data") / "album", splits=["train"] * 6 + ["dev"] * 2)
+
+
+@pytest.fixture(scope="session")
+def untrained_checkpoint(tmp_path_factory) -> Path:
+    """The folder of a captioner of scenes that has learnt nothing."""
+    from companion import checkpoints
+    from tests.captioners import untrained
+
+    folder = tmp_path_factory.mktemp("untrained")
+    checkpoints.save(untrained(), folder, {"minutes": 0})
+    return folder
+
+
+@pytest.fixture
+def captioned(monkeypatch) -> list[str]:
+    """Have an index captioned by the words of the files' names; the names of all files that are captioned."""
+    from companion.apps import index
+    from tests.captioners import captions_of_names
+
+    names: list[str] = []
+
+    def caption_files(captioner, paths):
+        for path, answer in captions_of_names(captioner, paths):
+            names.append(path.name)
+            yield path, answer
+
+    monkeypatch.setattr(index, "caption_files", caption_files)
+    return names

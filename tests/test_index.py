@@ -18,50 +18,15 @@ from PIL import Image
 from companion import apps, checkpoints
 from companion.apps import index as index_module
 from companion.apps.word_index import STOP_WORDS, TAG_WEIGHT, WordIndex
-from companion.decoding import Caption, Tag
 from companion.tokenizer import ENGLISH
-from tests.captioners import untrained
+from tests.captioners import TAGS, captions_of_names, untrained
 from tests.processes import PROGRAMS, environment
 
 NAME = ".companion-index.sqlite"
-WHOLE = (0.0, 0.0, 1.0, 1.0)
-TAGS = (Tag("horse", 2.0, True, (0.1, 0.2, 0.5, 0.9)), Tag("boat", -3.0, False, WHOLE), Tag("person", 0.5, True, WHOLE))
 ODD_NAMES = [
     "a dog.png", 'a "cat".png', "it's.png", "咖啡.png", "😀 smile.png", "two\nlines.png", "caf\udce9.png",
     "<img src=x onerror=alert(1)>.png", "-dash.png",
 ]  # fmt: skip
-
-
-def captions_of_names(captioner, paths, tags=TAGS):
-    """Yield captions of the words of the files' names; files that begin with "bad" have none."""
-    for path in paths:
-        if path.name.startswith("bad"):
-            yield path, ValueError(f"{path}: it is not a picture")
-            continue
-        words = tuple(ENGLISH.tokenize(path.stem)) or ("nothing",)
-        maps = torch.rand(len(words), 2, 3, generator=torch.Generator().manual_seed(0))
-        yield path, Caption(words, -2.0, maps, tag_weights=torch.ones(len(words), len(tags)), tags=tags)
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("model")
-    checkpoints.save(untrained(), folder, {"minutes": 0})
-    return folder
-
-
-@pytest.fixture
-def captioned(monkeypatch):
-    """Replace the captioner; the names of all files that are captioned."""
-    names = []
-
-    def caption_files(captioner, paths):
-        for path, answer in captions_of_names(captioner, paths):
-            names.append(path.name)
-            yield path, answer
-
-    monkeypatch.setattr(index_module, "caption_files", caption_files)
-    return names
 
 
 @pytest.fixture
@@ -80,10 +45,10 @@ def write(path, number):
     return path
 
 
-def update(folder, model, report=None):
+def update(folder, untrained_checkpoint, report=None):
     lines = []
     with apps.PictureIndex(folder) as index:
-        result = index.update(model, report=report or lines.append)
+        result = index.update(untrained_checkpoint, report=report or lines.append)
         return result, lines, {entry.path: entry for entry in index.entries()}
 
 
@@ -95,8 +60,10 @@ def search(folder, query, limit=10):
 # Every picture once
 
 
-def test_pictures_are_captioned_once_and_kept_with_all_that_is_known_of_their_captions(folder, model, captioned):
-    result, _, entries = update(folder, model)
+def test_pictures_are_captioned_once_and_kept_with_all_that_is_known_of_their_captions(
+    folder, untrained_checkpoint, captioned
+):
+    result, _, entries = update(folder, untrained_checkpoint)
     assert result == apps.Update(captioned=3, kept=0, removed=0, failed=0)
     assert list(entries) == ["a cat sleeps.png", "a dog runs.png", "b/two dogs swim.png"]
     [(_, caption)] = captions_of_names(None, [Path("a dog runs.png")])
@@ -106,57 +73,57 @@ def test_pictures_are_captioned_once_and_kept_with_all_that_is_known_of_their_ca
     torch.testing.assert_close(entry.word_maps, caption.weights, atol=1e-3, rtol=0)
 
 
-def test_a_second_update_captions_nothing_and_loads_no_model(folder, model, captioned, monkeypatch):
-    update(folder, model)
-    before = update(folder, model)[2]
+def test_a_second_update_captions_nothing_and_loads_no_model(folder, untrained_checkpoint, captioned, monkeypatch):
+    update(folder, untrained_checkpoint)
+    before = update(folder, untrained_checkpoint)[2]
     monkeypatch.setattr(checkpoints, "load", None)
     monkeypatch.setattr(index_module, "caption_files", None)
-    result, lines, entries = update(folder, model)
+    result, lines, entries = update(folder, untrained_checkpoint)
     assert (result, lines) == (apps.Update(0, 3, 0, 0), [])
     assert [entry[:7] for entry in entries.values()] == [entry[:7] for entry in before.values()]
 
 
-def test_only_what_is_new_or_changed_is_captioned_and_what_is_gone_is_removed(folder, model, captioned):
-    update(folder, model)
+def test_only_what_is_new_or_changed_is_captioned_and_what_is_gone_is_removed(folder, untrained_checkpoint, captioned):
+    update(folder, untrained_checkpoint)
     captioned.clear()
     write(folder / "a cat sleeps.png", 500)  # changed
     write(folder / "b" / "a bird.png", 501)  # new
     (folder / "a dog runs.png").unlink()
-    assert update(folder, model)[0] == apps.Update(captioned=2, kept=1, removed=1, failed=0)
+    assert update(folder, untrained_checkpoint)[0] == apps.Update(captioned=2, kept=1, removed=1, failed=0)
     assert captioned == ["a cat sleeps.png", "a bird.png"]
     assert [hit.entry.path for hit in search(folder, "dog bird")] == ["b/a bird.png", "b/two dogs swim.png"]
 
 
-def test_a_touched_a_moved_and_a_copied_picture_keep_their_caption(folder, model, captioned):
-    update(folder, model)
+def test_a_touched_a_moved_and_a_copied_picture_keep_their_caption(folder, untrained_checkpoint, captioned):
+    update(folder, untrained_checkpoint)
     captioned.clear()
     os.utime(folder / "a cat sleeps.png", (1, 1))
     (folder / "a dog runs.png").rename(folder / "b" / "moved.png")
     (folder / "copy.png").write_bytes((folder / "b" / "two dogs swim.png").read_bytes())
-    result, _, entries = update(folder, model)
+    result, _, entries = update(folder, untrained_checkpoint)
     assert (result, captioned) == (apps.Update(captioned=0, kept=4, removed=0, failed=0), [])
     assert entries["b/moved.png"].caption == "a dog runs"
     assert {hit.entry.path for hit in search(folder, "swimming")} == {"copy.png", "b/two dogs swim.png"}
     (folder / "b" / "two dogs swim.png").unlink()
-    update(folder, model)
+    update(folder, untrained_checkpoint)
     assert {hit.entry.path for hit in search(folder, "swimming")} == {"copy.png"}
 
 
-def test_a_picture_of_the_same_size_and_time_is_not_even_read(folder, model, captioned):
-    update(folder, model)
+def test_a_picture_of_the_same_size_and_time_is_not_even_read(folder, untrained_checkpoint, captioned):
+    update(folder, untrained_checkpoint)
     path = folder / "a dog runs.png"
     data, times = path.read_bytes(), path.stat()
     path.write_bytes(bytes(len(data)))
     os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
-    assert update(folder, model)[0] == apps.Update(0, 3, 0, 0)
+    assert update(folder, untrained_checkpoint)[0] == apps.Update(0, 3, 0, 0)
     os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns + 1))
-    assert update(folder, model)[0] == apps.Update(1, 2, 0, 0)
+    assert update(folder, untrained_checkpoint)[0] == apps.Update(1, 2, 0, 0)
 
 
 def test_another_model_captions_everything_anew_and_one_that_cannot_be_loaded_changes_nothing(
-    folder, model, captioned, tmp_path
+    folder, untrained_checkpoint, captioned, tmp_path
 ):
-    update(folder, model)
+    update(folder, untrained_checkpoint)
     other = tmp_path / "other"
     checkpoints.save(untrained(1), other, {"minutes": 0})
     (other / "weights.safetensors").write_bytes(b"damaged")
@@ -180,48 +147,48 @@ def test_confidence_of_the_card_is_kept_with_the_captions(folder, captioned, tmp
 # What lies in folders
 
 
-def test_a_damaged_picture_is_named_every_time_and_read_once(folder, model, captioned):
+def test_a_damaged_picture_is_named_every_time_and_read_once(folder, untrained_checkpoint, captioned):
     write(folder / "bad.png", 7)
     (folder / "notes.txt").touch()
     expected = f"{folder / 'bad.png'}: it is not a picture"
-    result, lines, entries = update(folder, model)
+    result, lines, entries = update(folder, untrained_checkpoint)
     assert (result, lines) == (apps.Update(3, 0, 0, 1), [f"{folder}: passed over 1 no pictures (.txt)", expected])
     assert "bad.png" not in entries
     captioned.clear()
-    assert update(folder, model)[:2] == (apps.Update(0, 3, 0, 1), [expected])
+    assert update(folder, untrained_checkpoint)[:2] == (apps.Update(0, 3, 0, 1), [expected])
     assert captioned == []
 
 
-def test_odd_names_are_found_under_their_names(tmp_path, model, captioned):
+def test_odd_names_are_found_under_their_names(tmp_path, untrained_checkpoint, captioned):
     for i, name in enumerate(ODD_NAMES):
         write(tmp_path / name, i)
-    result, lines, entries = update(tmp_path, model)
+    result, lines, entries = update(tmp_path, untrained_checkpoint)
     assert (result.captioned, lines, set(entries)) == (len(ODD_NAMES), [], set(ODD_NAMES))
-    assert update(tmp_path, model)[0].kept == len(ODD_NAMES)
+    assert update(tmp_path, untrained_checkpoint)[0].kept == len(ODD_NAMES)
 
 
-def test_links_to_pictures_count_and_broken_ones_are_named(folder, model, captioned, tmp_path):
+def test_links_to_pictures_count_and_broken_ones_are_named(folder, untrained_checkpoint, captioned, tmp_path):
     (folder / "link.png").symlink_to(write(tmp_path / "outside.png", 8))
     (folder / "broken.png").symlink_to(tmp_path / "nowhere.png")
     (folder / "loop.png").symlink_to(folder / "loop.png")
-    result, lines, entries = update(folder, model)
+    result, lines, entries = update(folder, untrained_checkpoint)
     assert (result.captioned, result.failed) == (4, 2)
     assert "link.png" in entries
     assert [Path(line.partition(": ")[0]).name for line in lines] == ["broken.png", "loop.png"]
 
 
-def test_an_empty_folder_has_an_empty_index_and_a_missing_one_is_an_error(tmp_path, model):
-    assert update(tmp_path, model) == (apps.Update(0, 0, 0, 0), [], {})
+def test_an_empty_folder_has_an_empty_index_and_a_missing_one_is_an_error(tmp_path, untrained_checkpoint):
+    assert update(tmp_path, untrained_checkpoint) == (apps.Update(0, 0, 0, 0), [], {})
     with pytest.raises(ValueError, match="there is no such folder"):
         apps.PictureIndex(tmp_path / "none")
 
 
-def test_a_thousand_pictures(tmp_path, model, captioned):
+def test_a_thousand_pictures(tmp_path, untrained_checkpoint, captioned):
     for i in range(1000):
         write(tmp_path / f"dog {i}.png", i)
-    assert update(tmp_path, model)[0] == apps.Update(1000, 0, 0, 0)
+    assert update(tmp_path, untrained_checkpoint)[0] == apps.Update(1000, 0, 0, 0)
     captioned.clear()
-    assert update(tmp_path, model)[0] == apps.Update(0, 1000, 0, 0)
+    assert update(tmp_path, untrained_checkpoint)[0] == apps.Update(0, 1000, 0, 0)
     assert captioned == []
     assert [hit.entry.path for hit in search(tmp_path, "617")] == ["dog 617.png"]
     assert len(search(tmp_path, "dogs", limit=7)) == 7
@@ -236,24 +203,24 @@ def start(*arguments):
 
 
 @pytest.mark.slow
-def test_a_killed_update_loses_at_most_the_batch_it_was_at(tmp_path, model, captioned):
+def test_a_killed_update_loses_at_most_the_batch_it_was_at(tmp_path, untrained_checkpoint, captioned):
     (album := tmp_path / "album").mkdir()
     for i in range(12):
         write(album / f"dog {i:02}.png", i)
-    process = start(album, model, tmp_path / "log", 9)
+    process = start(album, untrained_checkpoint, tmp_path / "log", 9)
     process.communicate()
     assert process.returncode == -9
     assert len(search(album, "dog", limit=20)) == 7  # batches of 1, 2, 4; the next would be of 5
-    assert update(album, model)[0] == apps.Update(5, 7, 0, 0)
+    assert update(album, untrained_checkpoint)[0] == apps.Update(5, 7, 0, 0)
     assert captioned == [f"dog {i:02}.png" for i in range(7, 12)]
 
 
 @pytest.mark.slow
-def test_two_at_once_caption_each_picture_once(tmp_path, model):
+def test_two_at_once_caption_each_picture_once(tmp_path, untrained_checkpoint):
     (album := tmp_path / "album").mkdir()
     for i in range(40):
         write(album / f"dog {i:02}.png", i)
-    processes = [start(album, model, tmp_path / "log") for _ in range(2)]
+    processes = [start(album, untrained_checkpoint, tmp_path / "log") for _ in range(2)]
     outputs = [process.communicate() for process in processes]
     assert [process.returncode for process in processes] == [0, 0], outputs
     assert sorted(out.split() for out, _ in outputs) == [["0", "40", "0", "0"], ["40", "0", "0", "0"]]
@@ -263,7 +230,7 @@ def test_two_at_once_caption_each_picture_once(tmp_path, model):
     connection.close()
 
 
-def test_who_waits_for_another_process_says_so(folder, model, captioned):
+def test_who_waits_for_another_process_says_so(folder, untrained_checkpoint, captioned):
     lock = sqlite3.connect(folder / ".companion-index.lock", isolation_level=None)
     lock.execute("BEGIN EXCLUSIVE")
     lines = []
@@ -272,15 +239,15 @@ def test_who_waits_for_another_process_says_so(folder, model, captioned):
         lines.append(line)
         lock.close()  # the other process ends
 
-    assert update(folder, model, report)[0].captioned == 3
+    assert update(folder, untrained_checkpoint, report)[0].captioned == 3
     assert lines == [f"{folder}: another process is captioning this folder; waiting until it has finished"]
 
 
 # Indexes that cannot be used
 
 
-def update_and_search(folder, model):
-    update(folder, model)
+def update_and_search(folder, untrained_checkpoint):
+    update(folder, untrained_checkpoint)
     search(folder, "dog")
 
 
@@ -314,23 +281,25 @@ DAMAGES = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES.keys())
-def test_a_damaged_index_is_named_in_one_line_and_made_anew_after_it_is_deleted(folder, model, captioned, damage):
-    update(folder, model)
+def test_a_damaged_index_is_named_in_one_line_and_made_anew_after_it_is_deleted(
+    folder, untrained_checkpoint, captioned, damage
+):
+    update(folder, untrained_checkpoint)
     damage(folder / NAME)
     write(folder / "new.png", 77)
     with pytest.raises(ValueError, match="delete") as caught:
-        update_and_search(folder, model)
+        update_and_search(folder, untrained_checkpoint)
     assert str(caught.value).startswith(f"{folder / NAME}: ")
     assert "\n" not in str(caught.value)
     (folder / NAME).unlink()
-    assert update(folder, model)[0].captioned == 4
+    assert update(folder, untrained_checkpoint)[0].captioned == 4
 
 
-def test_the_database_of_another_program_is_left_alone(folder, model):
+def test_the_database_of_another_program_is_left_alone(folder, untrained_checkpoint):
     other_database(folder / NAME)
     before = (folder / NAME).read_bytes()
     with pytest.raises(ValueError, match="is not an index of this version"):
-        update(folder, model)
+        update(folder, untrained_checkpoint)
     assert (folder / NAME).read_bytes() == before
 
 
@@ -444,8 +413,8 @@ def test_other_languages_are_searched_by_their_own_words(language, caption, quer
     assert len(match.caption_words) == len(words.tokenizer.tokenize(query))
 
 
-def test_matches_in_tags_are_told_apart_and_improbable_tags_are_not_searched(folder, model, captioned):
-    update(folder, model)
+def test_matches_in_tags_are_told_apart_and_improbable_tags_are_not_searched(folder, untrained_checkpoint, captioned):
+    update(folder, untrained_checkpoint)
     hits = search(folder, "a horse and a cat")
     assert hits[0].entry.path == "a cat sleeps.png"
     assert [(hit.caption_words, hit.tags) for hit in hits] == [((1,), (0,)), ((), (0,)), ((), (0,))]

@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 from benchmarks import moderation as measured
-from companion import checkpoints, cli, scenes
+from companion import cli, scenes
 from companion.apps import index as index_module
 from companion.apps import moderation, policy, review_pages
 from companion.apps.word_forms import english_forms
@@ -23,10 +23,9 @@ from companion.decoding import Caption, Tag
 from companion.metrics import detection
 from companion.tokenizer import ENGLISH, TOKENIZERS
 from companion.vocabulary import SPECIALS, Vocabulary
-from tests.captioners import untrained
+from tests.captioners import WHOLE_PICTURE
 from tests.helpers import small_captioner
 
-WHOLE = (0.0, 0.0, 1.0, 1.0)
 RULE = 'name = "animals"\nreason = "A person looks at animals."\n'
 FULL = f"""
 [[rule]]
@@ -230,18 +229,20 @@ def test_objects_are_counted_in_captions_of_scenes(tmp_path, world):
 
 def test_a_tag_needs_its_confidence_and_nothing_of_the_caption(tmp_path):
     (rule,) = rules_of(tmp_path, 'tags = {dog = 0.5}\nwords = ["wolf"]\nleast_probability = 0.9')
-    sure, unsure, other = (Tag(word, odds, True, WHOLE) for word, odds in (("dog", 0.1), ("dog", -0.1), ("cat", 9.0)))
+    sure, unsure, other = (
+        Tag(word, odds, True, WHOLE_PICTURE) for word, odds in (("dog", 0.1), ("dog", -0.1), ("cat", 9.0))
+    )
     assert found([rule], "a cat", [sure, other], confidence=0.1) == [("r1", "tag", "dog")]
     assert found([rule], "a cat", [unsure, other]) == []
-    assert moderation.find([rule], [], [Tag("dog", 1000.0, True, WHOLE)]).reported[0].confidence == 1
-    assert moderation.find([rule], [], [Tag("dog", -1000.0, True, WHOLE)]).reported == ()
+    assert moderation.find([rule], [], [Tag("dog", 1000.0, True, WHOLE_PICTURE)]).reported[0].confidence == 1
+    assert moderation.find([rule], [], [Tag("dog", -1000.0, True, WHOLE_PICTURE)]).reported == ()
 
 
 def test_what_is_held_back_is_said(tmp_path):
     rules = rules_of(
         tmp_path, 'words = ["dog"]\nunless = ["toy"]\ntags = {dog = 0.5}', 'words = ["dog"]\nleast_probability = 0.5'
     )
-    tags = [Tag("dog", 2.0, True, WHOLE)]
+    tags = [Tag("dog", 2.0, True, WHOLE_PICTURE)]
     excused = moderation.find(rules, ["a", "toy", "dog"], tags, confidence=0.4)
     assert excused.reported == ()
     assert [line.split(": ")[0] for line in excused.held_back] == ["r1", "r1", "r2"]
@@ -342,34 +343,6 @@ def test_the_page_shows_a_sample_of_what_was_not_found_and_lists_the_rest(tmp_pa
 # -- the command ------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("model")
-    checkpoints.save(untrained(), folder, {"minutes": 0})
-    return folder
-
-
-@pytest.fixture
-def captioned(monkeypatch):
-    """Caption pictures by the words of their names; the names of all files that are captioned."""
-    names = []
-
-    def caption_files(captioner, paths):
-        for path in paths:
-            names.append(path.name)
-            words = tuple(ENGLISH.tokenize(path.stem)) or ("nothing",)
-            bad = path.name.startswith("bad")
-            yield (
-                path,
-                ValueError(f"{path}: it is not a picture")
-                if bad
-                else Caption(words, -2.0, torch.ones(len(words), 1, 1)),
-            )
-
-    monkeypatch.setattr(index_module, "caption_files", caption_files)
-    return names
-
-
 @pytest.fixture
 def run(capsys):
     """Run `companion moderate`; return exit status, lines on standard output, lines on standard error."""
@@ -387,14 +360,14 @@ def run(capsys):
 
 
 @pytest.fixture
-def album(tmp_path, model):
+def album(tmp_path, untrained_checkpoint):
     """A folder of pictures, and the options of the command for it."""
     folder = tmp_path / "album"
     (folder / "b").mkdir(parents=True)
     for i, name in enumerate(["a dog.png", "a cat.png", "b/two dogs.png"]):
         Image.new("RGB", (8, 6), (i, 99, 99)).save(folder / name)
     rule = write_policy(tmp_path, f'[[rule]]\n{RULE}words = ["dog"]\n')
-    return folder, ["--policy", rule, folder, "--checkpoint", model]
+    return folder, ["--policy", rule, folder, "--checkpoint", untrained_checkpoint]
 
 
 def test_the_pictures_to_be_reviewed_are_listed_with_their_reasons(run, captioned, album):

@@ -15,27 +15,20 @@ import torch
 from PIL import Image
 
 from benchmarks import search as benchmark
-from companion import checkpoints, cli
+from companion import cli
 from companion.apps import Entry, Hit, Match
 from companion.apps import index as index_module
 from companion.apps.search import contact_sheet
 from companion.decoding import Tag
-from tests.captioners import untrained
-from tests.test_index import captions_of_names, write
+from tests.captioners import captions_of_names
+from tests.test_index import write
 
 SCRIPT = "<img src=x onerror=alert(1)>"
 TAG = Tag("horse", 2.0, True, (0.25, 0.25, 0.75, 0.75))
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("model")
-    checkpoints.save(untrained(), folder, {"minutes": 0})
-    return folder
-
-
 @pytest.fixture
-def run(model, tmp_path, capsys, monkeypatch):
+def run(untrained_checkpoint, tmp_path, capsys, monkeypatch):
     """Run `companion search` with stub captions, in the folder above the pictures; return status, lines and errors."""
     monkeypatch.setattr(index_module, "caption_files", captions_of_names)
     monkeypatch.chdir(tmp_path)
@@ -46,7 +39,7 @@ def run(model, tmp_path, capsys, monkeypatch):
     def command(*arguments):
         capsys.readouterr()
         try:
-            status = cli.main(["search", "--checkpoint", str(model), *map(str, arguments)])
+            status = cli.main(["search", "--checkpoint", str(untrained_checkpoint), *map(str, arguments)])
         except SystemExit as stop:
             status = stop.code
         out, err = capsys.readouterr()

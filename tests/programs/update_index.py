@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 from companion.apps import PictureIndex, index
-from tests.test_index import captions_of_names
+from tests.captioners import captions_of_names
 
 folder, checkpoint, log = map(Path, sys.argv[1:4])
 limit = int(sys.argv[4]) if len(sys.argv) > 4 else None
