@@ -7,15 +7,13 @@ are left out, and used to compare weights of the tags; up to COUNT (500) others 
 on which the tags are calibrated. The third set are COUNT drawn scenes of the test split. In each, the first caption of
 every picture is the query. Writes search.json, without any caption.
 
-Pictures are captioned by the index that `companion search` keeps, in folders of links in the temporary folder; a run
-that was stopped goes on there.
+The tags are those of the tagger; a captioner without tags captions without them all the same.
 """
 
 import functools
 import json
 import sqlite3
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
@@ -23,8 +21,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from companion import apps, checkpoints, datasets, scenes, tasks
-from companion.apps.index_rows import searched_tags
+from benchmarks.moderation import read_photographs
+from companion import checkpoints, datasets, scenes, tasks
+from companion.apps.index_rows import MIN_LOG_ODDS
 from companion.apps.word_index import TAG_WEIGHT, Match, WordIndex
 from companion.datasets import Example
 from companion.files import atomic_write
@@ -33,7 +32,6 @@ from companion.tasks.photos import VALIDATION_SIZE
 from companion.tokenizer import ENGLISH
 
 RESULTS = Path(__file__).with_name("search.json")
-LINKS = Path(tempfile.gettempdir()) / "companion-search-benchmark"
 COUNT = 500
 CUTOFFS = (1, 5, 10)
 WEIGHTS = (0.0, 0.25, 0.5, 1.0, 2.0)
@@ -64,23 +62,13 @@ class Ranks(NamedTuple):
         return self.better + (self.equal + 1) / 2
 
 
-def photographs(examples: Sequence[Example], name: str) -> list[Picture]:
-    """Return the photographs with captions and tags of the captioner that ships."""
-    folder = LINKS / name
-    folder.mkdir(parents=True, exist_ok=True)
-    links = {f"{i:05}{Path(str(example.image)).suffix}": example for i, example in enumerate(examples)}
-    for each in folder.iterdir():
-        if each.is_symlink() and each.name not in links:
-            each.unlink()
-    for link, example in links.items():
-        (folder / link).unlink(missing_ok=True)
-        (folder / link).symlink_to(Path(str(example.image)).resolve())
-    with apps.PictureIndex(folder) as index:
-        index.update("photos", report=print)
-        entries = index.entries()
+def photographs(examples: Sequence[Example]) -> list[Picture]:
+    """Return the photographs with captions of the captioner that ships, and with their tags."""
+    read = read_photographs(examples)
+    least = 1 / (1 + np.exp(-MIN_LOG_ODDS))
     return [
-        Picture(each.words, [each.tags[i].word for i in searched_tags(each.tags)], links[each.path].captions)
-        for each in entries
+        Picture(caption.words, [word for word, p in tags.items() if p >= least], references)
+        for caption, tags, references in zip(read.captions, read.tags, read.references, strict=True)
     ]
 
 
@@ -223,14 +211,14 @@ def main(flickr8k: Path, everyday: Path, count: int = COUNT) -> None:
     """Measure all sets and write search.json."""
     dev, others = (datasets.get_split(datasets.read(folder), "dev") for folder in (flickr8k, everyday))
     sets = {
-        "flickr8k": photographs(dev[VALIDATION_SIZE:][:count], "flickr8k"),
-        "everyday": photographs(others[:count], "everyday"),
+        "flickr8k": photographs(dev[VALIDATION_SIZE:][:count]),
+        "everyday": photographs(others[:count]),
         "scenes": drawn_scenes(count),
     }
     facts: dict[str, Any] = {
         "made by": "python -m benchmarks.search FLICKR8K EVERYDAY",
         "sets": {name: measure(pictures) for name, pictures in sets.items()},
-        "weights of tags": weigh(photographs(dev[:VALIDATION_SIZE][:count], "validation")),
+        "weights of tags": weigh(photographs(dev[:VALIDATION_SIZE][:count])),
     }
     atomic_write(RESULTS, json.dumps(facts, indent=1).encode() + b"\n")
     for name, each in facts["sets"].items():
