@@ -15,6 +15,7 @@ Writes editing.json. Photographs are added to it in batches, so that a run that 
 or other settings it begins anew. FLICKR8K, EVERYDAY: data sets in any layout that `datasets.read` knows.
 """
 
+import contextlib
 import hashlib
 import json
 import sys
@@ -211,7 +212,8 @@ def edited_captions(captioner: Captioner, image: Tensor, made: dict[str, Mask]) 
     for edit in EDITS:
         for name, mask in made.items():
             if not mask.all():
-                results[edit, name] = to_tensor(editing.EDITS[edit](picture, mask))
+                with contextlib.suppress(ValueError):  # nothing is left from which the hole could be filled in
+                    results[edit, name] = to_tensor(editing.EDITS[edit](picture, mask))
     captions = dict(zip(results, captioner.caption(torch.stack([*results.values()])) if results else [], strict=True))
     return {edit: {name: c for (e, name), c in captions.items() if e == edit} for edit in EDITS}
 
