@@ -99,7 +99,7 @@ def test_what_is_held_out_of_cross_entropy_is_rewarded_and_a_stream_without_rewa
     vocabulary, config = Vocabulary([*SPECIALS, "a"]), TrainConfig(epochs=1, lr=1.0, batch_size=2, captions_per_image=1)
     examples = [datasets.Example(str(i), streams.NO_PICTURE, ("a",)) for i in range(10)]
     first = streams.text_stream(examples, ENGLISH, channels=1)
-    second = streams.text_stream(examples[:4], ENGLISH, channels=1)._replace(rewarded=False)
+    second = streams.text_stream(examples[:4], ENGLISH, channels=1)
     sources = streams.mix(
         [first, second], vocabulary, config,
         holdout=lambda count: (torch.arange(2, count), torch.arange(2)), tags=True,
@@ -123,7 +123,7 @@ def album(tmp_path_factory):
     """A folder with a data set, captions alone, and photographs with retrieved captions."""
     folder = tmp_path_factory.mktemp("everyday")
     write_album(folder / "data", splits=["train"] * 4 + ["dev"] * 2, captions=lambda i: CAPTIONS)
-    write_album(folder / "pseudo", splits=["train"] * 2, captions=lambda i: ["a bus on the street"] * 4)
+    write_album(folder / "pseudo", splits=["train"] * 2, captions=lambda i: [f"a bus {i} in the {place}" for place in ("street", "rain")])
     (folder / "text.txt").write_text("a cup on the table\n" * 4)
     return folder
 

@@ -38,7 +38,7 @@ FEW = 1000  # photographs to train on, below which that is the default
 HOLDOUT_EVERY = 5  # one photograph in so many is held out for the reward: the model has not been taught its captions
 PHOTOS_REWARD_HOLDOUT = PHOTOS._replace(rl_epochs=5, rl_lr=1e-4)  # epochs with the reward are then a fifth as long
 FEW_MEASURED = 40  # photographs of dev, below which a note says that the scores are rough
-STREAMS_EPOCHS = 8  # of cross-entropy where other streams make an epoch longer
+STREAMS_EPOCHS = 6  # of cross-entropy where other streams make an epoch longer
 VALIDATION_SIZE = 300  # photographs of the dev split, scored after every epoch
 MIN_COUNT = 4  # rarer words become <unk>
 
@@ -145,7 +145,7 @@ def train(
     cached = distributed.rank_zero_first(fabric, lambda: {name: encode(name) for name in splits})
     (examples, cache), (dev, dev_cache) = cached["train"], cached["dev"]
     torch.manual_seed(seed)
-    every = [*examples, *texts, *(cached["pseudo"][0] if pseudo else [])]
+    every = [*examples, *texts, *(streams.new_captions(cached["pseudo"][0], texts) if pseudo else [])]
     if initial is None:
         initial = build("photos", build_vocabulary(every, MIN_COUNT, tokenizer), tags=tags)
         captioner = initial
@@ -164,8 +164,9 @@ def train(
     if texts:
         learnt.append(streams.text_stream(texts, tokenizer, cast(Any, encoder).channels))
     if pseudo:
-        again = streams.photograph_stream(*cached["pseudo"], sides)
-        learnt.append(again._replace(passes=streams.STREAMS.pseudo_passes, rewarded=False))
+        learnt.append(streams.photograph_stream(*cached["pseudo"], sides))
+    if len(learnt) > 1:
+        learnt[0] = learnt[0]._replace(passes=streams.STREAMS.photo_passes)
     taught, rewarded = streams.mix(learnt, captioner.vocabulary, config, holdout=holdout, tags=tags)
     few = dev[:VALIDATION_SIZE]
 
@@ -175,7 +176,7 @@ def train(
     log = fit(
         captioner, taught, config,
         out=out, validate=validate, resume=resume, fabric=fabric,
-        reward_fn=cider_reward([example for stream in learnt for example in stream.examples], tokenizer),
+        reward_fn=cider_reward(examples, tokenizer),
         rl_batches=rewarded,
     )  # fmt: skip
     facts = data_facts(data, examples, dev, len(few)) | {"known_words": round(known_words, 4)}

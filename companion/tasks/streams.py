@@ -1,8 +1,8 @@
 """What a captioner with tags learns from beside captioned photographs: captions alone, and captions made by retrieval.
 
-An epoch mixes batches of three streams: photographs with their captions (grid and tags); captions without a photograph
-(the grid is withheld, and the tags are simulated); photographs with captions that nobody wrote for them (grid and
-tags). Explained in the chapter on real photographs.
+An epoch mixes batches of three streams: photographs with their captions (grid and tags), twice in an epoch; captions
+without a photograph (the grid is withheld, and the tags are simulated); photographs with captions that nobody wrote for
+them (grid and tags). Only the first is learnt from with the reward, too. Explained in the chapter on real photographs.
 """
 
 from collections import defaultdict
@@ -29,8 +29,7 @@ from companion.vocabulary import Vocabulary
 class StreamConfig(NamedTuple):
     """How the streams are mixed, and how often a memory is withheld, so that the decoder learns to use either."""
 
-    text_passes: int = 1  # over the captions without a photograph, in an epoch
-    pseudo_passes: int = 1  # over the photographs with captions made by retrieval
+    photo_passes: int = 2  # over the photographs with their own captions, in an epoch; over the other streams one
     grid_dropout: float = 0.1  # share of the batches of photographs that come without their grid
     tag_dropout: float = 0.1  # share of those that come without their tags
 
@@ -74,6 +73,13 @@ def read_text(path: Path, *, report: Callable[[str], None] | None = None, strict
     return [Example(name, NO_PICTURE, tuple(texts)) for name, texts in captions.items()]
 
 
+def new_captions(retrieved: Sequence[Example], texts: Sequence[Example]) -> list[Example]:
+    """Return the retrieved captions that are in none of the texts, each once; the others are counted there."""
+    known = {caption for example in texts for caption in example.captions}
+    captions = {" ".join(caption.split()) for example in retrieved for caption in example.captions}
+    return [Example("retrieved", NO_PICTURE, tuple(sorted(captions - known)))]
+
+
 class Stream(NamedTuple):
     """Captions to learn from, and where the grids of the pictures with these indices come from."""
 
@@ -81,7 +87,6 @@ class Stream(NamedTuple):
     load: Callable[[Tensor, Tensor | None], Grid]
     mirrorable: Bool[Tensor, "image"] | None = None  # None if no picture is ever mirrored
     passes: int = 1  # in an epoch
-    rewarded: bool = True  # whether it takes part in reinforcement learning
 
 
 def photograph_stream(examples: list[Example], cache: np.ndarray, sides: str | None) -> Stream:
@@ -110,7 +115,7 @@ def text_stream(examples: list[Example], tokenizer: Tokenizer, channels: int) ->
         tags = simulate_tags([words[i] for i in chosen.tolist()], torch.default_generator)
         return Grid(torch.zeros(len(chosen), 0, channels), 0, 0, tags)
 
-    return Stream(examples, load, passes=STREAMS.text_passes)
+    return Stream(examples, load)
 
 
 def caption_batches(
@@ -138,22 +143,24 @@ def mix(
     single stream.
 
     Args:
-        streams: what is learnt from.
+        streams: what is learnt from; the first one with the reward, too.
         vocabulary: its words.
         config: size of the batches.
-        holdout: from the size of a stream to the indices for cross-entropy and those for the reward.
+        holdout: from the size of the first to the indices for cross-entropy and those for the reward.
         tags: whether the decoder has tags.
     """
     if not tags:
         (photographs,) = streams
         return caption_batches(photographs, vocabulary, config, holdout)
-    taught, rewarded, offset = [], [], 0
+    taught: list[tuple[CaptionBatches, int, int]] = []
+    rewarded: list[tuple[CaptionBatches, int, int]] = []
+    offset = 0
     for stream in streams:
-        learnt, held_out = caption_batches(stream, vocabulary, config, holdout if stream.rewarded else use_all)
+        learnt, held_out = caption_batches(stream, vocabulary, config, use_all if taught else holdout)
         taught.append((learnt, offset, stream.passes))
-        rewarded.append((held_out, offset, int(stream.rewarded)))
+        rewarded.append((held_out, offset, 1))
         offset += len(stream.examples)
-    return MixedBatches(taught, dropout=STREAMS), MixedBatches(rewarded)
+    return MixedBatches(taught, dropout=STREAMS), MixedBatches(rewarded[:1])
 
 
 def use_all(count: int) -> tuple[Tensor, Tensor]:
@@ -209,7 +216,6 @@ def facts(streams: Sequence[Stream]) -> dict[str, Any]:
             "captions": sum(len(example.captions) for example in stream.examples),
             "sha256": feature_cache.fingerprint(stream.examples),
             "passes": stream.passes,
-            "rewarded": stream.rewarded,
         }
         for stream in streams
     ]
