@@ -5,10 +5,11 @@
 CHECKPOINT is the folder of the captioner, FLICKR8K and EVERYDAY data sets with a split dev: photographs of the kind it
 was trained on, and everyday ones, none of which it was trained on. For each the card gets, under "domains": scores with
 95 % bootstrap intervals; of a captioner with tags, the same with the grid or the tags withheld, and what is lost by
-that, as the mean difference of each photograph's score with its interval; how many captions name something that no
-reference names; the captioner and a person, whose caption is the first reference, against the same other references;
-how reliable the confidence is, which was fitted on dev of Flickr8k; which words for persons it uses where people use
-which; and right and wrong captions drawn at random, each with the name of its photograph.
+that, as the mean difference of each photograph's score with its interval; the scores of each decoder of an ensemble;
+how many captions name something that no reference names; the captioner and a person, whose caption is the first
+reference, against the same other references; how reliable the confidence is, which was fitted on dev of Flickr8k; which
+words for persons it uses where people use which; and right and wrong captions drawn at random, each with the name of
+its photograph.
 """
 
 import json
@@ -24,6 +25,7 @@ import torch
 
 from companion import checkpoints, datasets, metrics, tasks
 from companion.datasets import Example
+from companion.decoders import Ensemble
 from companion.decoding import Caption
 from companion.encoders import Grid, Tags
 from companion.files import atomic_write
@@ -103,6 +105,14 @@ def losses(
     return rows
 
 
+def alone(captioner: Captioner) -> list[Captioner]:
+    """Return a captioner for each decoder of an ensemble."""
+    if not isinstance(captioner.decoder, Ensemble):
+        return []
+    encoder, vocabulary, size = captioner.encoder, captioner.vocabulary, captioner.image_size
+    return [Captioner(encoder, decoder, vocabulary, image_size=size) for decoder in captioner.decoder.decoders]
+
+
 def persons(lines: Sequence[str], references: Sequence[Sequence[str]]) -> dict[str, dict[str, int]]:
     """Return, for each kind of person that most references of a photograph name, what kinds its caption names.
 
@@ -155,6 +165,7 @@ def measure(captioner: Captioner, data: Path, confidence: Confidence | None) -> 
         }
     if grid.tags is not None:
         facts["memories"] = losses(captioner, grid, lines, references)
+    facts["decoders"] = [score([c.text for c in caption(one, grid)], references) for one in alone(captioner)]
     return facts | {
         "persons": persons(lines, references),
         "right": drawn(examples, lines, [i for i, is_right in enumerate(right) if is_right]),
@@ -165,7 +176,8 @@ def measure(captioner: Captioner, data: Path, confidence: Confidence | None) -> 
 def report(name: str, facts: Mapping[str, Any]) -> None:
     """Print the most important of what was measured on a data set."""
     print(f"{name}, {facts['photographs']} photographs")
-    rows = {"both memories": facts, **facts.get("memories", {})}
+    decoders = {f"decoder {number}": scores for number, scores in enumerate(facts["decoders"])}
+    rows = {"both memories": facts, **facts.get("memories", {}), **decoders}
     for row, one in rows.items():
         columns = ("bleu4", "cider_d", "right_noun", "noun_precision", "hallucination_rate")
         print(f"  {row:14}", *(f"{key} {one['scores'][key]:.3f}" for key in columns), one.get("loss", ""))

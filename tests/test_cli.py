@@ -41,6 +41,7 @@ OPTIONS = {  # of every command
     "check": "",
     "grade": "--out --key --salt --extra --feedback --gradebook --gradescope --without-fence",
     "sheet": "--roster --salt",
+    "oral": "--key --without-fence",
     "info": "",
 }
 NEEDED = {  # what every command cannot be called without
@@ -58,6 +59,7 @@ NEEDED = {  # what every command cannot be called without
     "check": "A1",
     "grade": "A1 DIR --out FILE",
     "sheet": "A1 --roster FILE",
+    "oral": "A1 FILE",
     "info": "",
 }
 ALL_OPTIONS = sorted({option for options in OPTIONS.values() for option in options.split()})
@@ -260,25 +262,25 @@ def test_a_model_of_scenes_captions_a_scene_at_the_size_that_it_knows(run, loade
 def test_the_filmstrip_shows_every_photograph_once_for_every_word_in_its_own_proportions(
     run, loaded, pictures, tmp_path, monkeypatch
 ):
-    """The first frame is the photograph, each other one the same, darker; 16 to 9 stays 16 to 9."""
+    """The first frame is the photograph, each other one has a word's map over it; 16 to 9 stays 16 to 9."""
     calls, filmstrips = [], plots.filmstrips
     monkeypatch.setattr(plots, "filmstrips", lambda strips: calls.append((strips, filmstrips(strips))) or calls[-1][1])
     paths = [pictures / "wide.png", pictures / "tall.jpg"]
-    status, lines, err = run("caption", "--attention", tmp_path / "out.png", *paths)
+    options = ["--checkpoint", "scenes", "--attention", tmp_path / "out.png"]  # that of photographs has tags, too
+    status, lines, err = run("caption", *options, *paths)
     assert (status, len(lines), err) == (0, 2, [])
     [(strips, axes)] = calls
     frames = iter([ax for ax in axes.flat if ax.images])
-    for path, line, (_, words, _), ratio in zip(paths, lines, strips, (16 / 9, 9 / 16), strict=True):
+    for path, line, (_, words, maps), ratio in zip(paths, lines, strips, (16 / 9, 9 / 16), strict=True):
         assert line == f"{path}: {detokenize(words)}"
-        photograph = next(frames)
-        for word in words:
+        photograph = next(frames).images[0].get_array()
+        for word, weights in zip(words, maps, strict=True):
             frame = next(frames)
             height, width, _ = frame.images[0].get_array().shape
             assert width / height == pytest.approx(ratio, rel=0.01)
             assert frame.get_aspect() in (1, "equal")  # pixels stay square
             assert frame.get_title() == word
-            bright = photograph.images[0].get_array().astype(int)
-            assert (frame.images[0].get_array() <= bright).all()
+            assert np.array_equal(frame.images[0].get_array(), plots.overlay(photograph, weights))
     assert next(frames, None) is None
 
 

@@ -8,6 +8,7 @@ import torch
 
 from companion import checkpoints, datasets, tasks
 from companion.encoders import Grid
+from companion.models import build
 from companion.tags import TAG_WORDS
 from companion.tasks import streams
 from companion.tasks.streams import StreamConfig
@@ -114,6 +115,7 @@ def test_what_is_held_out_of_cross_entropy_is_rewarded_and_a_stream_without_rewa
 
 # --- whole runs ---------------------------------------------------------------------------------------------------
 
+PLACES = ["street", "road", "bridge", "hill"]
 CAPTIONS = ["a dog runs on the grass", "a cat sits on the bed"]
 CONFIG = TrainConfig(epochs=2, lr=2e-3, batch_size=2, captions_per_image=2, rl_epochs=1)
 
@@ -123,7 +125,7 @@ def album(tmp_path_factory):
     """A folder with a data set, captions alone, and photographs with retrieved captions."""
     folder = tmp_path_factory.mktemp("everyday")
     write_album(folder / "data", splits=["train"] * 4 + ["dev"] * 2, captions=lambda i: CAPTIONS)
-    write_album(folder / "pseudo", splits=["train"] * 2, captions=lambda i: [f"a bus {i} in the {place}" for place in ("street", "rain")])
+    write_album(folder / "pseudo", splits=["train"] * 2, captions=lambda i: [f"a bus {i} on the {x}" for x in PLACES])
     (folder / "text.txt").write_text("a cup on the table\n" * 4)
     return folder
 
@@ -163,5 +165,7 @@ def test_a_run_on_three_streams_that_is_stopped_after_an_epoch_ends_as_one_that_
 def test_text_is_refused_without_tags_and_so_is_a_checkpoint_of_the_other_kind(album, tmp_path):
     with pytest.raises(ValueError, match="for a decoder with tags"):
         tasks.photos.train(album / "data", tmp_path, text=album / "text.txt")
-    with pytest.raises(ValueError, match="photos: was trained without tags"):
-        tasks.photos.train(album / "data", tmp_path, tags=True, init_from="photos")
+    without = build("photos", Vocabulary([*SPECIALS, "a"]), "tiny")
+    checkpoints.save(without, tmp_path / "untagged", {"minutes": 0})
+    with pytest.raises(ValueError, match="untagged: was trained without tags"):
+        tasks.photos.train(album / "data", tmp_path, tags=True, init_from=str(tmp_path / "untagged"))
