@@ -23,7 +23,7 @@ READY := $(VENV)/.ready
 # active does not matter; what people set for pip, Python, IPython and Matplotlib elsewhere is kept out for the same reason.
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help book test notebooks bench course serve clean
+.PHONY: help book test notebooks bench course slides serve clean
 unexport VIRTUAL_ENV PYTHONHOME PYTHONPATH PIP_TARGET PIP_PREFIX PIP_ROOT PIP_NO_BUILD_ISOLATION JUPYTER_PATH
 export PIP_USER := 0
 export PIP_NO_INPUT := 1
@@ -76,6 +76,10 @@ bench: $(READY)
 course: $(READY)
 	@test -f course/build.py || { echo "course/build.py is missing: there are no assignments to build yet" >&2; exit 1; }
 	$(PY) course/build.py
+
+# Three lectures, in _build/slides: each to project, and with the speaker's notes.
+slides: $(READY)
+	@$(PY) -m tools.authoring.slides $(NAME)
 
 serve: book
 	$(PY) -m http.server --directory _build/html $(PORT)

@@ -69,7 +69,6 @@ def public_file(folder: Path) -> str:
     """Return the description of an assignment with the prints of its public checks, as it stands in its file."""
     about = tomllib.loads((folder / "about.toml").read_text(encoding="utf-8"))
     name = about["name"]
-    mistakes = assignments.course_module(name, "mistakes")
     fields = {key: about[key] for key in ("name", "title", "by_teacher", "questions", "functions")}
     fields["questions"] = {question: float(points) for question, points in about["questions"].items()}
     assignment = assignments.Assignment(**fields, set_up=set_up(folder), prints={})
@@ -78,6 +77,7 @@ def public_file(folder: Path) -> str:
         function = assignments.function_of(check, assignment.functions)
         prints[check_name] = []
         if "expect" in checking.parameters(check):
+            mistakes = assignments.course_module(name, "mistakes")
             recorder = Recorder(mistakes.REFERENCES[function], mistakes.MISTAKES[function])
             checking.run_check(check, {function: None, "expect": recorder})
             prints[check_name] = recorder.calls

@@ -103,7 +103,7 @@ def test_a_picture_is_the_same_from_every_type_of_image(image):
 
 
 @pytest.mark.parametrize(
-    "draw", [plots.picture, lambda x: plots.spotlight(x, MAPS[0]), lambda x: plots.filmstrip(x, WORDS, MAPS)]
+    "draw", [plots.picture, lambda x: plots.overlay(x, MAPS[0]), lambda x: plots.filmstrip(x, WORDS, MAPS)]
 )
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64])
 def test_a_picture_that_is_not_bytes_is_refused_in_one_line(draw, dtype):
@@ -131,28 +131,29 @@ def test_titles_that_do_not_fit_the_pictures_are_refused():
 
 
 @pytest.mark.parametrize("weights", [torch.tensor, np.array], ids=["tensor", "array"])
-def test_a_spotlight_is_bright_at_the_peak_and_dark_elsewhere(weights):
+def test_an_overlay_is_coloured_at_the_peak_and_leaves_the_rest_pale(weights):
     white = np.full((60, 100, 3), 255, dtype=np.uint8)
     peak = np.zeros((3, 5))
-    peak[0, 4] = 0.01  # however small: the largest weight gives full light
-    light = plots.spotlight(white, weights(peak))
-    assert light.dtype == np.uint8
-    assert light.shape == white.shape
-    assert (light[:10, -10:] > 240).all()  # top right
-    for far in (light[30:], light[:, :60]):
-        assert np.abs(far - 0.2 * 255).max() <= 1
+    peak[0, 4] = 0.01  # however small: the largest weight gives the full colour
+    coloured = plots.overlay(white, weights(peak)).astype(int)
+    assert coloured.shape == white.shape
+    red, green, blue = coloured[:10, -10:].mean((0, 1))  # top right
+    assert green < 80 < 140 < min(red, blue)
+    for far in (coloured[30:], coloured[:, :60]):
+        assert far.min() >= 253
 
 
-def test_a_spotlight_multiplies_the_colours_of_the_picture():
-    uniform = plots.spotlight(PICTURE, np.ones((3, 5)))
-    assert np.abs(uniform.astype(int) - PICTURE).max() <= 1
-    dark = plots.spotlight(PICTURE, np.zeros((3, 5)), dark=0.5)
-    assert np.array_equal(dark, (PICTURE * 0.5).astype(np.uint8))
+def test_below_an_overlay_the_picture_is_halfway_to_white_and_never_hidden():
+    pale = plots.overlay(PICTURE, np.zeros((3, 5))).astype(int)
+    assert np.abs(pale - (PICTURE.astype(int) + 255) / 2).max() <= 1
+    uniform = plots.overlay(PICTURE, np.ones((3, 5))).astype(int)
+    assert np.abs(0.2 * pale + 0.8 * np.array(plots.images.OVERLAY_COLOUR) - uniform).max() <= 1.2
+    assert uniform.std() > 0
 
 
-def test_a_spotlight_changes_neither_the_picture_nor_the_weights():
+def test_an_overlay_changes_neither_the_picture_nor_the_weights():
     picture, weights = PICTURE.copy(), MAPS[0].copy()
-    plots.spotlight(picture, weights)
+    plots.overlay(picture, weights)
     assert np.array_equal(picture, PICTURE)
     assert np.array_equal(weights, MAPS[0])
 
@@ -165,7 +166,7 @@ def test_a_filmstrip_has_the_picture_as_it_is_and_then_one_frame_for_each_word(c
     assert [ax.get_title() for ax in frames] == ["", *WORDS]
     assert np.array_equal(frames[0].images[0].get_array(), PICTURE)
     for ax, weights in zip(frames[1:], MAPS, strict=True):
-        assert np.array_equal(ax.images[0].get_array(), plots.spotlight(PICTURE, weights))
+        assert np.array_equal(ax.images[0].get_array(), plots.overlay(PICTURE, weights))
     assert not any(ax.axison for ax in axes.flat)
 
 

@@ -52,6 +52,7 @@ NOT_RUN = {
     "make test": MINUTES,
     "make bench": MINUTES,
     "make serve": "it does not end",
+    "make slides": MINUTES,
     "python -m benchmarks.mechanisms": MINUTES,
     "python -m benchmarks.own_photographs FLICKR8K EVERYDAY OUT": MINUTES,
     "python -m benchmarks.rewards": MINUTES,

@@ -94,11 +94,11 @@ def count_lines(source: str) -> int:
 
 
 @cache
-def visible_definitions(text: Path) -> dict[str, list[str]]:
-    """Return the source of every function and class that the cells of a chapter define in view, by its name."""
+def definitions(text: Path, *, folded: bool) -> dict[str, list[str]]:
+    """Return the source of every function and class that a chapter defines, by its name; in folded cells if asked."""
     found: dict[str, list[str]] = {}
     for cell in read_paired_text(text).cells:
-        if cell.cell_type != "code" or set(FOLDED) & set(cell.metadata.get("tags", [])):
+        if cell.cell_type != "code" or (not folded and set(FOLDED) & set(cell.metadata.get("tags", []))):
             continue
         lines = cell.source.splitlines()
         for node in ast.parse(cell.source).body:
@@ -112,7 +112,7 @@ def page_lines(part: Part, texts: Path = TEXTS) -> int:
     """Return the lines of code of a part on its page. Raises ValueError if a definition is missing there or twice."""
     if not part.pages:
         return 0
-    found = visible_definitions(texts / f"{part.chapter}.md")
+    found = definitions(texts / f"{part.chapter}.md", folded=False)
     if wrong := [name for name in part.pages if len(found.get(name, [])) != 1]:
         raise ValueError(f"{part.chapter}: {', '.join(wrong)} must be defined once, in a cell that is in view")
     return sum(count_lines(found[name][0]) for name in part.pages)
@@ -130,11 +130,11 @@ def share_on_pages(parts: tuple[Part, ...] = PARTS, texts: Path = TEXTS) -> floa
 
 
 def changed_copies(texts: Path = TEXTS) -> list[str]:
-    """Return the parts that a later chapter repeats in other words, as "name: chapter and chapter"."""
+    """Return the parts that a later chapter repeats in other words, folded or not, as "name: chapter and chapter"."""
     complaints: list[str] = []
     first: dict[str, tuple[str, str]] = {}
     for chapter in (GRIDS, WORDS, DECODER, LEARNING):
-        found = visible_definitions(texts / f"{chapter}.md")
+        found = definitions(texts / f"{chapter}.md", folded=True)
         for name in (name for part in PARTS for name in part.pages if name in found):
             for source in found[name]:
                 where, original = first.setdefault(name, (chapter, source))

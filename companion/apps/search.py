@@ -14,10 +14,9 @@ from PIL import Image, ImageDraw
 
 from companion.apps.index import Entry, Hit
 from companion.datasets import load_original
-from companion.plots import spotlight
+from companion.plots import overlay
 
 THUMBNAIL = 320  # pixels of the longer side
-DARKEST = 0.35  # light of a picture where a word has no attention
 BOX_COLOUR, BOX_WIDTH = (255, 140, 0), 4
 
 # Nothing is loaded from anywhere and nothing runs, whatever a caption or a file name might contain.
@@ -105,9 +104,9 @@ def _figures(path: Path, hit: Hit) -> str:
     image.thumbnail((THUMBNAIL, THUMBNAIL))
     figures = [_figure(image, hit.entry.caption, "the picture")]
     for i in dict(zip((hit.entry.words[i] for i in hit.caption_words), hit.caption_words, strict=True)).values():
-        bright = Image.fromarray(spotlight(image, hit.entry.word_maps[i].numpy(), DARKEST))
+        coloured = Image.fromarray(overlay(image, hit.entry.word_maps[i].numpy()))
         about = f"attention of “{hit.entry.words[i]}”"
-        figures.append(_figure(bright, f"The picture, bright where the {about} lay", about))
+        figures.append(_figure(coloured, f"The picture, coloured where the {about} lay", about))
     for i in hit.tags:
         about = f"box of the tag “{hit.entry.tags[i].word}”"
         figures.append(_figure(_boxed(image, hit.entry, i), f"The picture with the {about}", about))

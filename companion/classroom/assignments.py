@@ -50,6 +50,11 @@ class Assignment:
     prints: dict[str, list[dict[str, Any]]]
 
     @property
+    def is_project(self) -> bool:
+        """Whether a folder is handed in (`projects`), and not a notebook with functions."""
+        return "project" in self.functions
+
+    @property
     def key(self) -> str:
         """The name in lower case, as in file names."""
         return self.name.lower()

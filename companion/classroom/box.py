@@ -52,10 +52,14 @@ class Box:
         cells: the code cells in order, the teacher's set-up cell first.
         fenced: run it behind the fence; without it, the code can read and change what its user can.
         limits: what it may use.
+        readable: paths that can be read inside the fence, too.
     """
 
-    def __init__(self, cells: Sequence[str], *, fenced: bool, limits: Limits | None = None):
+    def __init__(
+        self, cells: Sequence[str], *, fenced: bool, limits: Limits | None = None, readable: Sequence[str] = ()
+    ):
         self.cells = list(cells)
+        self.readable = list(readable)
         self.fenced = fenced
         self.limits = limits or Limits()
         self.cell_faults: dict[int, str] = {}  # by the number of the cell; the set-up cell has number 0
@@ -155,7 +159,7 @@ class Box:
         limits = json.dumps(dataclasses.asdict(self.limits))
         program = [sys.executable, "-m", "companion.classroom.child", limits]
         if self.fenced:
-            command, variables, folder = [*fence.fence_command(), *program], None, "/"
+            command, variables, folder = [*fence.fence_command(self.readable), *program], None, "/"
         else:
             self._folder = tempfile.TemporaryDirectory(prefix="companion-box-", ignore_cleanup_errors=True)
             command, folder = program, self._folder.name

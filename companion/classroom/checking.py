@@ -13,9 +13,15 @@ from companion.classroom.mistake import Mistake, resolve
 
 
 def check(name: str) -> None:
-    """Print the public checks of an assignment for the functions of the notebook that calls this."""
+    """Print the public checks of an assignment for the functions of the notebook that calls this.
+
+    Of a project, they are for the folder that the notebook calls `project`.
+    """
     assignment = assignments.load(name)
     namespace = vars(sys.modules["__main__"])
+    if assignment.is_project:
+        print("\n".join(check_file(name, Path(namespace.get("project", ".")))))
+        return
     print("\n".join(report(assignment, lambda function: _from_namespace(namespace, function))))
 
 
@@ -31,15 +37,23 @@ def _from_namespace(namespace: dict[str, Any], name: str) -> Subject:
 def check_file(name: str, path: Path) -> list[str]:
     """Return the lines of the public checks for a notebook or a Python file, which runs in a process of its own.
 
-    It is the student's own code on the student's own machine, so there is no fence.
+    Of a project, `path` is its folder, or a zip file, and nothing of it runs. It is the student's own code on the
+    student's own machine, so there is no fence.
 
     Raises:
         ValueError: there is no such assignment, or the file is no notebook.
         OSError: the file cannot be read.
     """
     from companion.classroom.box import Box
+    from companion.classroom.projects import opened
 
     assignment = assignments.load(name)
+    if assignment.is_project:
+        try:
+            with opened(path, fenced=False) as project:
+                return report(assignment, lambda _: project)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from None
     try:
         cells = notebooks.read_cells(path.read_bytes(), path.name)
     except ValueError as error:
@@ -53,7 +67,7 @@ def boxed(box: Any, name: str) -> Subject:
     return Subject(name, lambda *arguments, **named: box.call(name, arguments, named))
 
 
-def report(assignment: Assignment, subject_of: Callable[[str], Subject]) -> list[str]:
+def report(assignment: Assignment, subject_of: Callable[[str], Any]) -> list[str]:
     """Return a line for each public check, and a last line that counts them."""
     checks = assignments.public_checks(assignment.name)
     subjects = {name: subject_of(name) for name in assignment.functions}

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -63,19 +64,22 @@ def _works(bwrap: str) -> bool:
         return False
 
 
-def fence_command() -> list[str]:
-    """Return the beginning of the command line that runs a program inside the fence. Raises ValueError without one."""
+def fence_command(readable: Sequence[str] = ()) -> list[str]:
+    """Return the beginning of the command line that runs a program inside the fence, where it can read more paths.
+
+    Raises ValueError without a fence.
+    """
     bwrap = find_bwrap()
     if bwrap is None:
         raise ValueError("there is no bubblewrap here that works (Debian and Ubuntu: apt install bubblewrap)")
-    return _options(bwrap)
+    return _options(bwrap, readable)
 
 
-def _options(bwrap: str) -> list[str]:
+def _options(bwrap: str, readable: Sequence[str] = ()) -> list[str]:
     """Return the command line of bubblewrap up to the program that it is to run."""
     command = [bwrap, "--unshare-all", "--die-with-parent", "--new-session", "--proc", "/proc", "--dev", "/dev"]
     command += ["--size", str(TMP_BYTES), "--tmpfs", "/tmp"]
-    for path in readable_paths():
+    for path in (*readable_paths(), *readable):
         command += ["--ro-bind", path, path]
     command += ["--uid", NOBODY, "--gid", NOBODY, "--chdir", "/tmp", "--clearenv"]
     for name, value in environment().items():

@@ -14,12 +14,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from companion.classroom import assignments, checking, feedback, fence, gradebook, gradescope, table, variants
+from companion.classroom import assignments, checking, feedback, fence, gradebook, gradescope, table, texts, variants
 from companion.classroom.assignments import Assignment
 from companion.classroom.box import Limits
+from companion.classroom.projects import rubric
 from companion.classroom.roster import read_roster
 from companion.classroom.submissions import Submission, find_submissions
 from companion.classroom.table import Row
+
+TALK = "talk"  # the question without whose points no total counts
 
 
 @dataclass(frozen=True)
@@ -94,13 +97,26 @@ def grade(order: Order, note: Callable[[str], None]) -> list[Row]:
         teacher = extra.get(row.student, {})
         row.points = {k: v for k, v in row.points.items() if k not in assignment.by_teacher} | teacher
     table.write(order.out, assignment, done.values())
+    if texts.QUESTION in assignment.by_teacher:
+        texts.write_page(order.out.parent, assignment, submissions)
+    if assignment.is_project:
+        rubric.write_form(order.out.parent, assignment, list(done))
+    without_talk = [row.student for row in done.values() if not has_talked(row, assignment)]
+    if without_talk:
+        note(f"{len(without_talk)} of {len(done)} have no points for the talk (--extra): their totals do not count yet")
     if book is not None:
-        missing = book.fill({row.student: row.total for row in done.values()}, order.out)
+        totals = {row.student: row.total for row in done.values() if row.student not in without_talk}
+        missing = book.fill(totals, order.out)
         for student in missing:
             note(f"warning: {student} has no line in {order.gradebook}")
     if errors:
         raise ValueError(f"{len(errors)} checks could not be run and gave no marks, the first: {errors[0]}")
     return list(done.values())
+
+
+def has_talked(row: Row, assignment: Assignment) -> bool:
+    """Return whether the total of a student counts: in an assignment with a talk, only with points for it."""
+    return TALK not in assignment.by_teacher or bool(row.points.get(TALK))
 
 
 class _Writer:
@@ -136,6 +152,8 @@ class _Writer:
         submission = self.submissions[student]
         if self.order.feedback:
             feedback.write_page(self.order.feedback, submission, self.assignment, marks)
+        if self.assignment.is_project:
+            rubric.write_page(self.order.out.parent, self.assignment, submission, marks)
         if self.order.gradescope:
             gradescope.write_results(self.order.out.parent, self.assignment, marks)
         table.write(self.order.out, self.assignment, self.done.values())
@@ -194,6 +212,8 @@ def _is_page_missing(student: str, submissions: list[Submission], order: Order) 
     """Return whether a page or results are asked for that are not there."""
     (submission,) = (one for one in submissions if one.student == student)
     wanted = [feedback.page_path(order.feedback, submission)] if order.feedback else []
+    if assignments.load(order.assignment).is_project:
+        wanted.append(rubric.page_path(order.out.parent, assignments.load(order.assignment), submission))
     wanted += [order.out.parent / gradescope.RESULTS] if order.gradescope else []
     return not all(path.exists() for path in wanted)
 

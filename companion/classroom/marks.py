@@ -8,6 +8,7 @@ processes there are: `-n 4 --dist loadscope` of pytest-xdist keeps the checks of
 import json
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from companion.classroom import assignments, checking, notebooks, variants
 from companion.classroom.box import Box, Limits
 from companion.classroom.expectations import Expectation, Recorder, Subject
 from companion.classroom.mistake import Mistake
+from companion.classroom.projects import Project, Refused, opened
 from companion.classroom.roster import read_roster
 from companion.classroom.sheets import variant_of
 from companion.classroom.submissions import Submission, find_submissions
@@ -54,12 +56,12 @@ class Grader:
         self.job = job
         self.assignment = assignments.load(job.assignment)
         self.checks = job.checks()
-        self.mistakes = assignments.course_module(job.assignment, "mistakes")
         self.key, self.salt = (variants.read_secret(Path(path) if path else None) for path in (job.key, job.salt))
         self.submissions = job.submissions()
         self.student: str | None = None
         self.box: Box | None = None
-        self.subjects: dict[str, Subject] = {}
+        self.project = ExitStack()
+        self.subjects: dict[str, Any] = {}
 
     def mark(self, student: str, check_name: str) -> dict[str, Any]:
         """Run one check and return its mark: points, and the sentences of a mistake."""
@@ -89,7 +91,8 @@ class Grader:
         if check_name in self.assignment.prints:
             given["expect"] = checking.public_expectation(self.assignment, check_name)
         elif "expect" in wanted:
-            recorder = Recorder(self.mistakes.REFERENCES[function], self.mistakes.MISTAKES[function])
+            mistakes = assignments.course_module(self.job.assignment, "mistakes")
+            recorder = Recorder(mistakes.REFERENCES[function], mistakes.MISTAKES[function])
             given["expect"] = Expectation(recorder, self.assignment.functions[function])
         if "draw" in wanted:
             given["draw"] = variants.generator(self.key, self.assignment.name, check_name)
@@ -102,6 +105,9 @@ class Grader:
         self.close()
         self.student = student
         submission = self.submissions[student]
+        if self.assignment.is_project:
+            self.subjects = {"project": self.open_project(submission)}
+            return
         fault, cells = submission.fault, []
         if not fault:
             try:
@@ -115,8 +121,18 @@ class Grader:
         self.box = Box([self.assignment.set_up, *cells], fenced=self.job.fenced, limits=limits)
         self.subjects = {name: checking.boxed(self.box, name) for name in self.assignment.functions}
 
+    def open_project(self, submission: Submission) -> Project:
+        """Return the project of a student, which is there until `close`."""
+        if submission.fault:
+            return Refused(submission.fault)
+        try:
+            return self.project.enter_context(opened(submission.path, fenced=self.job.fenced))
+        except ValueError as error:
+            return Refused(str(error))
+
     def close(self) -> None:
         """End the process of the last student."""
+        self.project.close()
         if self.box is not None:
             self.box.close()
         self.box, self.student = None, None

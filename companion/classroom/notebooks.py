@@ -53,7 +53,12 @@ def raw_cells(notebook: Any) -> list[Any]:
 
 def code(cell: Any) -> str:
     """Return the source of a code cell, and nothing of any other cell."""
-    if not isinstance(cell, dict) or cell.get("cell_type") != "code":
+    return source_of(cell, "code")
+
+
+def source_of(cell: Any, kind: str) -> str:
+    """Return the source of a cell of this kind, "code" or "markdown", and nothing of any other cell."""
+    if not isinstance(cell, dict) or cell.get("cell_type") != kind:
         return ""
     source = cell.get("source", cell.get("input", ""))
     if isinstance(source, list):

@@ -1,6 +1,7 @@
 """Find what was handed in: a file a student, or a folder as Canvas, Moodle or Gradescope exports it.
 
-Nothing is unpacked or followed: a zip file is read in memory, and a link is refused. Entry point: `find_submissions`.
+Nothing is unpacked or followed: a zip file is read in memory, and a link is refused. Of a project the digest is kept in
+place of its bytes. Entry point: `find_submissions`.
 """
 
 import io
@@ -9,7 +10,9 @@ import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from companion.classroom import assignments
 from companion.classroom.notebooks import SIZE_LIMIT
+from companion.classroom.projects import unpacking
 from companion.classroom.roster import Row, find_row
 
 SUFFIXES = (".ipynb", ".py", ".zip")
@@ -74,6 +77,8 @@ def read_submission(student: str, entry: Path, assignment: str, ids: dict[str, s
     try:
         if entry.is_symlink():
             raise ValueError("it is a link, which is not followed")
+        if assignments.load(assignment).is_project:
+            return Submission(student, entry, entry.name, unpacking.digest(entry), ids=ids)
         name, data = read_folder(entry, assignment) if entry.is_dir() else (entry.name, read_file(entry))
         if name.lower().endswith(".zip"):
             name, data = read_zip(data, assignment)

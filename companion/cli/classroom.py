@@ -1,4 +1,4 @@
-"""The commands of the classroom: `companion check`, `companion grade` and `companion sheet`."""
+"""The commands of the classroom: `companion check`, `companion grade`, `companion sheet` and `companion oral`."""
 
 import argparse
 from pathlib import Path
@@ -8,10 +8,16 @@ from companion.cli.arguments import Parser, printable, report_note
 
 
 def add_classroom(group: Any) -> None:
-    """Add the three commands to the group of all commands."""
+    """Add the four commands to the group of all commands."""
     about = "Print the public checks of an assignment for a notebook, a line for each."
     parser = _add(group, "check", about, check)
-    parser.add_argument("file", nargs="?", type=Path, metavar="FILE", help="notebook or .py (default: a1.ipynb for A1)")
+    parser.add_argument(
+        "file",
+        nargs="?",
+        type=Path,
+        metavar="FILE",
+        help="notebook or .py (default: a1.ipynb for A1), or the folder of a project",
+    )
 
     about = "Grade a folder of submissions. It can be stopped and called again."
     parser = _add(group, "grade", about, grade)
@@ -37,6 +43,14 @@ def add_classroom(group: Any) -> None:
     parser.add_argument("--roster", type=Path, required=True, metavar="FILE", help="CSV with a column `student`")
     parser.add_argument("--salt", type=Path, metavar="FILE", help="secret from which the variants are drawn")
 
+    about = "Print questions about changes of a student's own code, with the answers; for an oral examination."
+    parser = _add(group, "oral", about, oral)
+    parser.add_argument("submission", type=Path, metavar="SUBMISSION", help="one notebook or .py, or a folder of them")
+    parser.add_argument("--key", type=Path, metavar="FILE", help="secret that decides which changes are asked about")
+    parser.add_argument(
+        "--without-fence", action="store_true", help="run the students' code although it can read and delete your files"
+    )
+
 
 def _add(group: Any, name: str, about: str, run: Any) -> Parser:
     """Add one command, which begins with the name of an assignment, and return its parser."""
@@ -51,7 +65,7 @@ def check(options: argparse.Namespace) -> int:
     from companion.classroom import assignments, checking
 
     assignment = assignments.load(options.assignment)
-    path = options.file or Path(f"{assignment.key}.ipynb")
+    path = options.file or Path("." if assignment.is_project else f"{assignment.key}.ipynb")
     for line in checking.check_file(assignment.name, path):
         print(printable(line))
     return 0
@@ -84,4 +98,23 @@ def sheet(options: argparse.Namespace) -> int:
 
     for path in sheets.write_sheets(options.assignment, options.roster, variants.read_secret(options.salt)):
         print(f"wrote {path}")
+    return 0
+
+
+def oral(options: argparse.Namespace) -> int:
+    """Print the questions of each student and their answers."""
+    from companion.classroom import oral, variants
+
+    key = variants.read_secret(options.key)
+    for student, found in oral.ask_all(options.assignment, options.submission, key, fenced=not options.without_fence):
+        print(f"\n{printable(student)} · {options.assignment.upper()}")
+        if isinstance(found, str):
+            print(f"  no questions: {printable(found)}")
+            continue
+        for number, question in enumerate(found, start=1):
+            first, *rest = question.text.splitlines()
+            for line in (f"{number}. {first}", *(f"   {line}" for line in rest), "   Answer:"):
+                print(printable(line))
+            for line in question.answer:
+                print(f"     {printable(line)}")
     return 0

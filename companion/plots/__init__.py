@@ -8,7 +8,7 @@ from companion.plots.decoding import intervals, tree
 from companion.plots.diagrams import flowchart
 from companion.plots.grids import Box, heatmap, receptive_field, tokens
 from companion.plots.grounding import against_chance, gallery, graded_filmstrip
-from companion.plots.images import aspect_ratio, filmstrip, filmstrips, picture, picture_array, pictures, spotlight
+from companion.plots.images import aspect_ratio, filmstrip, filmstrips, overlay, picture, picture_array, pictures
 from companion.plots.lines import curves, learning_curves
 from companion.plots.memories import two_memories, two_memories_each
 from companion.plots.pooling import line_plot, mixtures
@@ -37,13 +37,13 @@ __all__ = [
     "line_plot",
     "matrix",
     "mixtures",
+    "overlay",
     "picture",
     "picture_array",
     "pictures",
     "plane",
     "png",
     "receptive_field",
-    "spotlight",
     "tokens",
     "tree",
     "two_memories",

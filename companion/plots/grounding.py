@@ -27,8 +27,8 @@ def graded_filmstrip(
     weights: ArrayLike,
     *,
     masks: Sequence[ArrayLike | None],
-    columns: int = 6,
-    size: float = 1.5,
+    columns: int = 3,
+    size: float = 2.0,
     ax: Axes | None = None,
 ) -> np.ndarray:
     """Draw a filmstrip and grade its frames by the pointing game.

@@ -1,4 +1,4 @@
-"""Images in rows, and images lit by attention weights. First used in the first chapter."""
+"""Images in rows, and images with attention weights over them. First used in the first chapter."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -16,6 +16,10 @@ from companion.plots.style import axes_grid
 LOWEST, TALLEST = 0.15, 3.0
 TITLE_LETTERS = 24
 
+PALE = 0.5  # the share of an image's own colours below an overlay; the rest is white
+OVERLAY_COLOUR = (200, 0, 130)
+OPACITY = 0.8  # of an overlay where the weight is largest
+
 
 def picture_array(image: Any) -> np.ndarray:
     """Return an image as uint8 row col channel, from a tensor (channel first), an array or a PIL image.
@@ -32,16 +36,18 @@ def picture_array(image: Any) -> np.ndarray:
     return array
 
 
-def spotlight(image: Any, weights: ArrayLike, dark: float = 0.2) -> np.ndarray:
-    """Return the image, bright where the weights (row col) are large and darkened to `dark` where they are zero.
+def overlay(image: Any, weights: ArrayLike) -> np.ndarray:
+    """Return the image in pale colours, the more of one strong colour over it the larger the weight (row col).
 
     The result is uint8 row col channel. The weights are divided by the largest and interpolated smoothly, so two images
     can be compared in where the attention lies, not in how much there is.
     """
     array, weights = picture_array(image), np.asarray(weights, dtype=np.float32)
-    light = Image.fromarray(weights / max(float(weights.max()), 1e-12))
-    light = np.clip(np.asarray(light.resize(array.shape[1::-1], Image.Resampling.BICUBIC)), 0, 1)
-    return (array * (dark + (1 - dark) * light[..., None])).astype(np.uint8)
+    shares = Image.fromarray(weights / max(float(weights.max()), 1e-12))
+    shares = np.clip(np.asarray(shares.resize(array.shape[1::-1], Image.Resampling.BICUBIC)), 0, 1)
+    colour = OPACITY * shares[..., None]
+    pale = PALE * array + (1 - PALE) * 255
+    return ((1 - colour) * pale + colour * OVERLAY_COLOUR).astype(np.uint8)
 
 
 def aspect_ratio(image: Any) -> float:
@@ -84,11 +90,11 @@ def filmstrip(
     words: Sequence[str],
     weights: ArrayLike,
     *,
-    columns: int = 6,
-    size: float = 1.5,
+    columns: int = 3,
+    size: float = 2.0,
     ax: Axes | None = None,
 ) -> np.ndarray:
-    """Draw the image as it is, then once for each word, lit by the word's weights (word row col).
+    """Draw the image as it is, then once for each word, with the word's weights (word row col) as an overlay.
 
     Returns the axes (row column), some of which may be empty. Raises ValueError unless each word has a map.
     """
@@ -97,9 +103,9 @@ def filmstrip(
 
 def filmstrips(
     strips: Sequence[tuple[Any, Sequence[str], ArrayLike]],
-    columns: int = 6,
+    columns: int = 3,
     *,
-    size: float = 1.5,
+    size: float = 2.0,
     ax: Axes | None = None,
 ) -> np.ndarray:
     """Draw several filmstrips, each of an image, its words and their maps, one below the other in one figure.
@@ -118,7 +124,7 @@ def filmstrips(
         maps = np.asarray(weights)
         if len(words) != len(maps):
             raise ValueError(f"{len(words)} words but {len(maps)} maps; a caption has one map a word")
-        frames = [image, *(spotlight(image, each) for each in maps)]
+        frames = [image, *(overlay(image, each) for each in maps)]
         titles = [word if len(word) <= TITLE_LETTERS else f"{word[: TITLE_LETTERS - 1]}…" for word in ("", *words)]
         for panel, frame, title in zip(axes[first : first + count].flat, frames, titles, strict=False):
             picture(frame, title, ax=panel)

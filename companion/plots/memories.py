@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
 from companion.decoding import Caption, Tag
-from companion.plots.images import LOWEST, TALLEST, aspect_ratio, picture, picture_array, spotlight
+from companion.plots.images import LOWEST, TALLEST, aspect_ratio, overlay, picture, picture_array
 from companion.plots.style import COLOURS, GREY, axes_grid
 
 BAR_HEIGHT = 0.1  # inches of each tag's bar per inch of a frame's width
@@ -19,9 +19,9 @@ WHOLE_PICTURE = (0.0, 0.0, 1.0, 1.0)  # the box of a tag that was found at no pl
 def two_memories(image: Any, caption: Caption, columns: int = 5, *, size: float = 1.7, ax: Axes | None = None) -> Any:
     """Draw the image with its tags, then once for each word: where the decoder looked, and which tags it read.
 
-    The first frame has the boxes of the tags, and below it their probabilities. A frame of a word is lit by its
-    attention to the places, and below it are the weights of the tags. A box is drawn the stronger the larger the number
-    of its tag. The tag that is the word itself has another colour.
+    The first frame has the boxes of the tags, and below it their probabilities. A frame of a word has its attention to
+    the places as an overlay, and below it are the weights of the tags. A box is drawn the stronger the larger the
+    number of its tag. The tag that is the word itself has another colour.
 
     Args:
         image: the picture, as in `plots.picture`.
@@ -39,7 +39,7 @@ def two_memories(image: Any, caption: Caption, columns: int = 5, *, size: float 
     probabilities = 1 / (1 + np.exp(-np.array([tag.confidence for tag in caption.tags])))
     frames = [(picture_array(image), "tags", probabilities)]
     for word, places, weights in zip(caption.words, np.asarray(caption.weights), tag_weights, strict=True):
-        frames.append((spotlight(image, places), word, weights))
+        frames.append((overlay(image, places), word, weights))
     ratios = row_heights(image, caption, columns)
     axes = axes_grid(len(ratios), columns, (size * columns, size * sum(ratios)), height_ratios=ratios, ax=ax)
     for panel in axes.flat:

@@ -17,6 +17,7 @@ from companion.classroom.mistake import resolve
 
 ROOT = Path(__file__).resolve().parents[2]
 KEY = b"the key of the tests"
+NOTEBOOKS = [name for name in assignments.names() if not assignments.load(name).is_project]
 SLOW = "test_manhattan_of_a_thousand_queries"  # run in the box alone, where a slow answer is stopped
 
 

@@ -10,7 +10,7 @@ from companion.classroom import Subject, assignments
 from companion.classroom.expectations import UNKNOWN
 from companion.classroom.mistake import SEVERAL
 from companion.classroom.sheets import variant_of
-from tests.classroom.helpers import SLOW, function, run_checks, singling_out, solution_cells
+from tests.classroom.helpers import NOTEBOOKS, SLOW, function, run_checks, singling_out, solution_cells
 
 WRONG = json.loads((Path(__file__).parent / "wrong_answers.json").read_text(encoding="utf-8"))
 TABLE = [
@@ -20,7 +20,7 @@ TABLE = [
     for label in answers
     if label != "the slow one"  # test_grading.py runs it in a box, which stops it
 ]
-CELLS = {name: solution_cells(name)[:-1] for name in assignments.names()}  # all but the check
+CELLS = {name: solution_cells(name)[:-1] for name in NOTEBOOKS}  # all but the check
 CRASH = " raised "
 
 
@@ -45,7 +45,7 @@ def test_a_question_has_at_least_eight_wrong_answers_with_sentences_of_their_own
 
 
 def checked_questions():
-    return [(name, question) for name in assignments.names() for question in assignments.load(name).functions]
+    return [(name, question) for name in NOTEBOOKS for question in assignments.load(name).functions]
 
 
 @pytest.mark.parametrize(("name", "question"), checked_questions())
@@ -72,7 +72,7 @@ def test_the_points_of_the_checks_add_up_to_those_of_the_questions(name):
     }
 
 
-@pytest.mark.parametrize("name", assignments.names())
+@pytest.mark.parametrize("name", NOTEBOOKS)
 def test_a_sentence_says_what_is_wrong_and_not_how_to_mend_it(name):
     sentences = [s for table in assignments.course_module(name, "mistakes").MISTAKES.values() for s in table]
     assert all(sentence.endswith(".") for sentence in sentences)

@@ -29,7 +29,7 @@ from companion.classroom.gradebook import Gradebook
 from companion.classroom.mistake import BoxError
 from companion.classroom.submissions import find_submissions
 from companion.classroom.table import Row, read, safe, write
-from tests.classroom.helpers import ROOT, load_build, notebook, solution_cells, zipped
+from tests.classroom.helpers import NOTEBOOKS, ROOT, load_build, notebook, solution_cells, zipped
 
 # -- frames ------------------------------------------------------------------------------------------------------------
 
@@ -138,7 +138,7 @@ def test_prints_of_the_same_value_are_the_same_and_others_are_not():
 
 
 def test_the_untouched_notebook_passes_no_check_and_ends_with_the_count():
-    for name in assignments.names():
+    for name in NOTEBOOKS:
         assignment = assignments.load(name)
         lines = checking.report(assignment, lambda function: Subject(function, lambda *_: None))
         assert all(line.startswith("✗ ") for line in lines[:-1])
@@ -325,7 +325,7 @@ def test_another_secret_or_another_name_gives_another_variant_and_the_same_the_s
     assert not torch.equal(draws[0], draws[2])
 
 
-@pytest.mark.parametrize("name", assignments.names())
+@pytest.mark.parametrize("name", NOTEBOOKS)
 def test_the_sheets_are_written_beside_the_roster_and_escaped(tmp_path, capsys, name):
     (tmp_path / "roster.csv").write_text("student\nann\n<b>ben</b>\n")
     (tmp_path / "salt.txt").write_text("salt")
@@ -350,7 +350,7 @@ def test_the_sheets_are_written_beside_the_roster_and_escaped(tmp_path, capsys, 
 @pytest.mark.parametrize(
     ("call", "reason"),
     [
-        (["check", "A7"], "there is no assignment 'A7'; there are A1, A2, A3, A4"),
+        (["check", "A7"], "there is no assignment 'A7'; there are A1, A2, A3, A4, A5, A6"),
         (["check", "A1", "none.ipynb"], "none.ipynb"),
         (["grade", "A1", "none", "--out", "m.csv"], "none: is not a folder of submissions"),
         (["grade", "A1", ".", "--out", "no/m.csv"], "choose another --out"),
@@ -380,7 +380,7 @@ def test_make_course_changes_no_byte():
         assert path.read_bytes() == text.encode(), f"{path.relative_to(ROOT)} is out of date: run make course"
 
 
-@pytest.mark.parametrize("name", assignments.names())
+@pytest.mark.parametrize("name", NOTEBOOKS)
 def test_no_line_of_a_solution_is_in_what_students_get(name):
     source = (ROOT / "course" / "assignments" / name.lower() / "source.md").read_text(encoding="utf-8")
     solutions = re.findall(r"# BEGIN SOLUTION\n(.*?)# END SOLUTION", source, re.DOTALL)
