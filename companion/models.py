@@ -56,14 +56,13 @@ class Captioner(nn.Module):
         self.image_size, self.config = image_size, config or {}
 
     def encode(self, source: Source) -> Grid:
-        """Return the grid of images on the model's device; a source that is a grid already is only moved there.
+        """Return the grid of images on the model's device, in its dtype; a grid is only moved there.
 
         Raises ValueError for images that `encoders.to_pixels` refuses.
         """
         parameter = next(self.decoder.parameters())
-        if isinstance(source, Grid):
-            return source.cast_like(parameter)
-        return self.encoder(check_images(source).to(parameter.device))
+        grid = source if isinstance(source, Grid) else self.encoder(check_images(source).to(parameter.device))
+        return grid.cast_like(parameter)
 
     def start(self, source: Source) -> State:
         """Return the decoder's state before the first word."""

@@ -100,12 +100,13 @@ class NanoDet(nn.Module):
         return Detections(best.values, torch.stack(boxes).gather(0, index)[0])
 
     def prepare(self, images: Images) -> Float[Tensor, "batch 3 size size"]:
-        """Return images as the network wants them: resized, blue first, normalised."""
-        pixels = to_pixels(images, next(self.parameters()).dtype)
+        """Return images as the network wants them: resized in single precision, blue first, normalised."""
+        pixels = to_pixels(images, torch.float32)
         if pixels.shape[-2:] != (self.size, self.size):
             pixels = F.interpolate(pixels, (self.size, self.size), mode="bicubic", antialias=True).clamp(0, 255)
         mean, deviation = (pixels.new_tensor(values)[:, None, None] for values in (MEAN, DEVIATION))
-        return ((pixels.flip(1) - mean) / deviation).contiguous(memory_format=torch.channels_last)
+        normalised = (pixels.flip(1) - mean) / deviation
+        return normalised.to(next(self.parameters()).dtype, memory_format=torch.channels_last)
 
     def pyramid(self, pixels: Float[Tensor, "batch 3 row col"]) -> list[Tensor]:
         """Return the feature maps of the three scales, fine to coarse, after the exchange between them."""

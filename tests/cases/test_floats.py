@@ -107,7 +107,7 @@ def test_anything_else_is_refused_with_one_line_that_says_what_is_wanted(scenes_
 @pytest.mark.parametrize("name", ["normalised as ImageNet", "both ranges", "NaN", "channels last", "int64"])
 def test_the_encoder_of_photographs_refuses_the_same(photos_captioner, name):
     given, message = REFUSED[name]
-    for entry in (photos_captioner.encode, photos_captioner.encoder.classify):
+    for entry in (photos_captioner.encode, photos_captioner.encoder.network.classify):
         with pytest.raises(ValueError, match=message):
             entry(given)
 
