@@ -152,15 +152,13 @@ def mix(
     if not tags:
         (photographs,) = streams
         return caption_batches(photographs, vocabulary, config, holdout)
-    taught: list[tuple[CaptionBatches, int, int]] = []
-    rewarded: list[tuple[CaptionBatches, int, int]] = []
-    offset = 0
-    for stream in streams:
-        learnt, held_out = caption_batches(stream, vocabulary, config, use_all if taught else holdout)
+    learnt, held_out = caption_batches(streams[0], vocabulary, config, holdout)
+    taught, offset = [(learnt, 0, streams[0].passes)], len(streams[0].examples)
+    for stream in streams[1:]:
+        learnt, _ = caption_batches(stream, vocabulary, config, use_all)
         taught.append((learnt, offset, stream.passes))
-        rewarded.append((held_out, offset, 1))
         offset += len(stream.examples)
-    return MixedBatches(taught, dropout=STREAMS), MixedBatches(rewarded[:1])
+    return MixedBatches(taught, dropout=STREAMS), MixedBatches([(held_out, 0, 1)])
 
 
 def use_all(count: int) -> tuple[Tensor, Tensor]:

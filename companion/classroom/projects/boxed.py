@@ -73,8 +73,8 @@ def read_checkpoint(checkpoint: str) -> dict[str, Any]:
     if {name: x.shape for name, x in own.items()} != {name: x.shape for name, x in shipped.items()}:
         return {"task": task, "difference": None}
     changed = sum(float((own[name].double() - x.double()).square().sum()) for name, x in shipped.items())
-    whole = sum(float(x.double().square().sum()) for x in shipped.values())
-    return {"task": task, "difference": (changed / whole) ** 0.5}
+    total = sum(float(x.double().square().sum()) for x in shipped.values())
+    return {"task": task, "difference": (changed / total) ** 0.5}
 
 
 def _parameters(captioner: Captioner) -> dict[str, torch.Tensor]:

@@ -3,6 +3,7 @@
 import torch
 
 from companion.classroom import Mistake, points
+from companion.classroom.entries import check_entries
 
 
 def table(rows, cols, seed):
@@ -76,7 +77,6 @@ def test_heads_with_a_single_head(heads, expect):
 @points(0, "finding")
 def test_finding_has_its_three_entries(finding):
     found = finding()
-    if not isinstance(found, dict) or not {"sheet", "line", "inputs"} <= set(found):
-        raise Mistake('finding should return a dictionary with the entries "sheet", "line" and "inputs".')
+    check_entries(found, "finding", "sheet", "line", "inputs")
     if not isinstance(found["inputs"], tuple | list) or len(found["inputs"]) != 4:
         raise Mistake('"inputs" should be a tuple of four tensors: query, keys, values and mask.')

@@ -3,6 +3,7 @@
 import torch
 
 from companion.classroom import Mistake, points
+from companion.classroom.entries import check_entries
 from companion.classroom.public.a2 import table
 
 
@@ -93,8 +94,7 @@ def test_loss_of_large_logits(loss_by_caption, expect):
 @points(0, "forecast")
 def test_forecast_has_its_four_entries(forecast):
     found = forecast()
-    if not isinstance(found, dict) or not {"sheet", "copied", "second", "third"} <= set(found):
-        raise Mistake('forecast should return a dictionary with the entries "sheet", "copied", "second" and "third".')
+    check_entries(found, "forecast", "sheet", "copied", "second", "third")
     for part in ("copied", "second", "third"):
         if not isinstance(found[part], list | tuple) or len(found[part]) != 4:
             raise Mistake(f'"{part}" should be a list of four numbers.')

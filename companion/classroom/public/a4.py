@@ -5,6 +5,7 @@ import math
 import torch
 
 from companion.classroom import Mistake, points
+from companion.classroom.entries import check_entries
 from companion.classroom.public.a2 import table
 
 
@@ -109,8 +110,7 @@ def test_rewarded_search_of_width_one(rewarded_search, expect):
 @points(0, "traps")
 def test_traps_has_its_three_entries(traps):
     found = traps()
-    if not isinstance(found, dict) or not {"sheet", "greedy", "two"} <= set(found):
-        raise Mistake('traps should return a dictionary with the entries "sheet", "greedy" and "two".')
+    check_entries(found, "traps", "sheet", "greedy", "two")
     for name in ("greedy", "two"):
         if not torch.is_tensor(found[name]) or found[name].shape != (6, 6):
             raise Mistake(f'"{name}" should be a tensor of 6 rows and 6 columns.')

@@ -3,6 +3,7 @@
 import torch
 
 from companion.classroom import Mistake, points
+from companion.classroom.entries import check_entries
 
 FORECASTS = ("pooled", "unknown", "empty", "mixed", "sharpened")
 
@@ -184,8 +185,7 @@ def test_on_object_of_a_hidden_object_and_of_one_that_fills_the_picture(on_objec
 @points(0, "forecasts")
 def test_forecasts_has_its_six_entries(forecasts):
     found = forecasts()
-    if not isinstance(found, dict) or not {"sheet", *FORECASTS} <= set(found):
-        raise Mistake(f'forecasts should return a dictionary with "sheet" and {", ".join(FORECASTS)}.')
+    check_entries(found, "forecasts", "sheet", *FORECASTS)
     for part in FORECASTS:
         if type(found[part]) not in (int, float):
             raise Mistake(f'"{part}" should be a number.')

@@ -1,6 +1,7 @@
 """The public checks of A6: one line for each, file by file. None runs anything of the project's."""
 
 import re
+from typing import Any
 
 from companion.classroom import Mistake, points
 from companion.classroom.projects import MODELS, Project, Run, Score
@@ -289,12 +290,7 @@ def test_maps_are_graded_with_a_box_for_each_word(project: Project) -> None:
         raise Mistake("maps.csv has a word of a picture twice.")
     said = project.captions(sorted(pictures))
     absent = [row for row in rows if row["word"] not in said[row["picture"]]["words"]]
-    if len(absent) > (1 - AGREEMENT) * len(rows):
-        row = absent[0]
-        raise Mistake(
-            f"maps.csv: the model does not say {row['word'][:40]!r} of {row['picture']}; "
-            f"it says: {said[row['picture']]['text'][:120]}"
-        )
+    _check_said("maps.csv", "word", absent, len(rows), said)
 
 
 @points(1, "maps")
@@ -370,12 +366,7 @@ def test_failures_are_captions_of_the_model(project: Project) -> None:
     rows = _failures(project)
     said = project.captions([row["picture"] for row in rows])
     others = [row for row in rows if row["caption"] != said[row["picture"]]["text"]]
-    if len(others) > (1 - AGREEMENT) * len(rows):
-        row = others[0]
-        raise Mistake(
-            f"failures.csv: the model does not say {row['caption'][:120]!r} of {row['picture']}; "
-            f"it says: {said[row['picture']]['text'][:120]}"
-        )
+    _check_said("failures.csv", "caption", others, len(rows), said)
 
 
 @points(2, "failures")
@@ -393,6 +384,16 @@ def test_failures_are_on_the_page_with_their_pictures(project: Project) -> None:
             raise Mistake(f"page.html shows the picture {address[:80]}, which is not in the project.")
     if len(set(page.images)) < len(rows):
         raise Mistake(f"page.html shows {len(set(page.images))} pictures; {len(rows)} failures need one each.")
+
+
+def _check_said(file: str, column: str, absent: list[dict[str, str]], count: int, said: dict[str, Any]) -> None:
+    """Raise Mistake if too many of a table's `count` rows are `absent`: not what the model says of their pictures."""
+    if len(absent) > (1 - AGREEMENT) * count:
+        row = absent[0]
+        raise Mistake(
+            f"{file}: the model does not say {row[column][:120]!r} of {row['picture']}; "
+            f"it says: {said[row['picture']]['text'][:120]}"
+        )
 
 
 def _failures(project: Project) -> list[dict[str, str]]:

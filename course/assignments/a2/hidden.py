@@ -3,6 +3,7 @@
 import torch
 
 from companion.classroom import Mistake, points
+from companion.classroom.entries import check_sheet
 
 
 def normal(draw, *sizes):
@@ -83,10 +84,7 @@ def test_heads_at_a_temperature_near_zero(heads, expect, draw):
 def entries(finding, variant):
     """Return the dictionary of a finding on the right sheet. Raises Mistake if it is none."""
     found = finding()
-    if not isinstance(found, dict) or not {"sheet", "line", "inputs"} <= set(found):
-        raise Mistake('finding should return a dictionary with the entries "sheet", "line" and "inputs".')
-    if found["sheet"] != variant.number:
-        raise Mistake(f"The sheet {str(found['sheet'])[:20]!r} is not the one that this student was given.")
+    check_sheet(found, "finding", variant, "line", "inputs")
     return found
 
 

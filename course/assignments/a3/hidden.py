@@ -2,7 +2,8 @@
 
 import torch
 
-from companion.classroom import Mistake, points
+from companion.classroom import points
+from companion.classroom.entries import check_sheet
 
 
 def normal(draw, *sizes):
@@ -117,10 +118,7 @@ def test_loss_of_a_very_improbable_word(loss_by_caption, expect, draw):
 def entry(forecast, variant, part):
     """Return a part of the forecasts for the right sheet. Raises Mistake if there is none."""
     found = forecast()
-    if not isinstance(found, dict) or not {"sheet", part} <= set(found):
-        raise Mistake('forecast should return a dictionary with the entries "sheet", "copied", "second" and "third".')
-    if found["sheet"] != variant.number:
-        raise Mistake(f"The sheet {str(found['sheet'])[:20]!r} is not the one that this student was given.")
+    check_sheet(found, "forecast", variant, part)
     return found[part]
 
 

@@ -4,7 +4,8 @@ import math
 
 import torch
 
-from companion.classroom import Mistake, assignments, points
+from companion.classroom import assignments, points
+from companion.classroom.entries import check_sheet
 
 
 def ids(draw, *sizes, low=2, high):
@@ -125,10 +126,7 @@ def test_rewarded_search_of_a_very_improbable_caption(rewarded_search, expect, d
 def entry(traps, variant, name):
     """Return a table of the traps for the right sheet. Raises Mistake if there is none."""
     found = traps()
-    if not isinstance(found, dict) or not {"sheet", name} <= set(found):
-        raise Mistake('traps should return a dictionary with the entries "sheet", "greedy" and "two".')
-    if found["sheet"] != variant.number:
-        raise Mistake(f"The sheet {str(found['sheet'])[:20]!r} is not the one that this student was given.")
+    check_sheet(found, "traps", variant, name)
     return found[name]
 
 

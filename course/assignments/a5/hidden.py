@@ -2,8 +2,8 @@
 
 import torch
 
-from companion.classroom import Mistake, points
-from companion.classroom.public.a5 import FORECASTS
+from companion.classroom import points
+from companion.classroom.entries import check_sheet
 
 WORDS = ("a", "the", "dog", "star", "runs", "red", "on", "<unk>")
 
@@ -170,10 +170,7 @@ def test_on_object_of_maps_that_do_not_lie_in_one_piece(on_object, expect, draw)
 def entry(forecasts, variant, part):
     """Return one of the forecasts for the right sheet. Raises Mistake if there is none."""
     found = forecasts()
-    if not isinstance(found, dict) or not {"sheet", part} <= set(found):
-        raise Mistake(f'forecasts should return a dictionary with "sheet" and {", ".join(FORECASTS)}.')
-    if found["sheet"] != variant.number:
-        raise Mistake(f"The sheet {str(found['sheet'])[:20]!r} is not the one that this student was given.")
+    check_sheet(found, "forecasts", variant, part)
     return found[part]
 
 
