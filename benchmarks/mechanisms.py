@@ -1,12 +1,14 @@
-"""Compare attention mechanisms: nine captioners that differ in nothing else, three seeds each.
+"""Compare captioners that differ in one thing: an attention mechanism, an encoder, the captions that they learn from.
 
-    python -m benchmarks.mechanisms [--part 0/2]
+    python -m benchmarks.mechanisms [STUDY] [--part 0/2]
 
-Every run is added to mechanisms.json when it is done, and a run that is there is not repeated: stop whenever you like,
-start again later. On two cores start `--part 0/2` and `--part 1/2` side by side. Then the mechanisms take turns for
-some steps, so that their times can be compared whatever the machine did while each was trained, and the table is
-printed. All learn from captions alone, by cross-entropy, without alignment supervision and without a positional
-encoding. The chapter "Which attention?" shows the table.
+A study is a table, and a row of it is a line of `STUDIES`: the arguments of `models.build`, and what is done to the
+captions of the training scenes. Everything else is equal: scenes, steps, batches, learning rate, measurement. All learn
+from captions alone, by cross-entropy, without alignment supervision.
+
+Every run is added to STUDY.json when it is done, and a run that is there is not repeated: stop whenever you like, start
+again later. On two cores start `--part 0/2` and `--part 1/2` side by side. Then the rows take turns for some steps, so
+that their times can be compared whatever the machine did while each was trained, and the table is printed.
 """
 
 import argparse
@@ -15,131 +17,174 @@ import json
 import os
 import tempfile
 import time
+from collections.abc import Callable, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
 from companion import datasets, scenes, tasks, training
 from companion.attention import MECHANISMS
+from companion.datasets import Example
 from companion.files import atomic_write
 from companion.model_card import round_scores
 from companion.models import Captioner, build
+from companion.scenes import Scene
+from companion.tasks.scene_batches import to_examples
 from companion.training import CaptionBatches, TrainConfig, distributed
 from companion.vocabulary import Vocabulary
 
 SCENES = 12_000  # to train on, the same for all
 CONFIG = TrainConfig(epochs=4, lr=3e-3, batch_size=32, captions_per_image=2)  # 1,500 steps
-SEEDS = (0, 1, 2)
 SIZE = "tiny"
-TEST_SCENES = 1000
-COMPARED = (*MECHANISMS, "transformer")
-RESULTS = Path(__file__).with_name("mechanisms.json")
+MEASURED_SCENES = 1000
 COLUMNS = ("truth", "exact", "cider_d", "pointing", "compositional_truth", "parameters")
 TURNS = 8  # of five steps, for the time
 
 
-def training_data(count: int) -> tuple[CaptionBatches, Vocabulary]:
-    """Return batches of `count` scenes and their vocabulary; they depend on no seed of a run."""
-    world = scenes.make_dataset("train", count)
-    examples = tasks.scene_batches.to_examples(world)
-    vocabulary = tasks.run.build_vocabulary(examples, min_count=1)
-    images, tokens = scenes.image_tensor(world), datasets.caption_tensor(examples, vocabulary)
-    batches = CaptionBatches(
-        tokens, lambda chosen, _: images[chosen],
+class Row(NamedTuple):
+    """A line of a table: the arguments of `models.build`, and the captions that the scenes are learnt with."""
+
+    options: dict[str, Any]
+    captions: Callable[[Sequence[Scene]], list[Example]] = to_examples
+
+
+class Study(NamedTuple):
+    """Rows that share a table, and so everything that is not in a row."""
+
+    rows: dict[str, Row]
+    split: str = "validation"  # that they are measured on
+    seeds: tuple[int, ...] = (0, 1, 2)
+
+
+STUDIES = {
+    # The chapter "Which attention?".
+    "mechanisms": Study(
+        {
+            **{name: Row({"attention": name, "positions": False}) for name in MECHANISMS},
+            "transformer": Row({"decoder": "transformer", "positions": False}),
+        },
+        split="test",
+    ),
+}
+
+
+def results_file(study: str) -> Path:
+    """Return the file that holds the runs of a study."""
+    return Path(__file__).with_name(f"{study}.json")
+
+
+def vocabulary_of(world: Sequence[Scene]) -> Vocabulary:
+    """Return the vocabulary of the scenes' own captions, which all rows share."""
+    return tasks.run.build_vocabulary(to_examples(world), min_count=1)
+
+
+def training_data(world: Sequence[Scene], row: Row) -> CaptionBatches:
+    """Return the batches of a row; they depend on no seed of a run."""
+    images = scenes.image_tensor(world)
+    return CaptionBatches(
+        datasets.caption_tensor(row.captions(world), vocabulary_of(world)),
+        lambda chosen, _: images[chosen],
         batch_size=CONFIG.batch_size, captions_per_image=CONFIG.captions_per_image,
     )  # fmt: skip
-    return batches, vocabulary
 
 
-def untrained(vocabulary: Vocabulary, mechanism: str, seed: int) -> Captioner:
+def untrained(vocabulary: Vocabulary, row: Row, seed: int) -> Captioner:
     """Return an untrained captioner."""
     torch.manual_seed(seed)
-    options: dict[str, Any] = {"decoder" if mechanism == "transformer" else "attention": mechanism}
-    return build("scenes", vocabulary, SIZE, positions=False, **options)
+    return build("scenes", vocabulary, SIZE, **row.options)
 
 
-def run(batches: CaptionBatches, vocabulary: Vocabulary, *, mechanism: str, seed: int) -> dict[str, Any]:
+def run(world: Sequence[Scene], study: Study, *, name: str, seed: int) -> dict[str, Any]:
     """Train one captioner and return its scores, measured as `companion evaluate scenes` does."""
-    captioner = untrained(vocabulary, mechanism, seed)
+    row = study.rows[name]
+    captioner = untrained(vocabulary_of(world), row, seed)
     with tempfile.TemporaryDirectory() as out:
-        training.fit(captioner, batches, CONFIG._replace(seed=seed), out=out, validate=lambda _: {})
-    scores = round_scores(tasks.scenes.evaluate(captioner.eval(), beam=5, count=TEST_SCENES))
+        config = CONFIG._replace(seed=seed)
+        training.fit(captioner, training_data(world, row), config, out=out, validate=lambda _: {})
+    scores = tasks.scenes.evaluate(captioner.eval(), study.split, beam=5, count=MEASURED_SCENES)
     scores["parameters"] = sum(p.numel() for p in captioner.parameters())
-    return {"mechanism": mechanism, "seed": seed, **{column: scores[column] for column in COLUMNS}}
+    scores = round_scores(scores)
+    return {"mechanism": name, "seed": seed, **{column: scores[column] for column in COLUMNS}}
 
 
-def training_seconds(batches: CaptionBatches, vocabulary: Vocabulary) -> dict[str, float]:
-    """Return the processor seconds of a run with each mechanism, from forty steps that all took in turn."""
-    captioners = {mechanism: untrained(vocabulary, mechanism, 0).train() for mechanism in COMPARED}
+def training_seconds(world: Sequence[Scene], study: Study) -> dict[str, float]:
+    """Return the processor seconds of a run of each row, from forty steps that all took in turn."""
+    vocabulary = vocabulary_of(world)
+    captioners = {name: untrained(vocabulary, row, 0).train() for name, row in study.rows.items()}
     optimizers = {
-        mechanism: torch.optim.AdamW(training.parameter_groups(captioner, CONFIG.weight_decay))
-        for mechanism, captioner in captioners.items()
+        name: torch.optim.AdamW(training.parameter_groups(captioner, CONFIG.weight_decay))
+        for name, captioner in captioners.items()
     }
     fabric = distributed.launch()
-    few = list(islice(batches.epoch(torch.Generator().manual_seed(0)), 5))
-    spent = dict.fromkeys(COMPARED, 0.0)
+    epoch = training_data(world, Row({})).epoch(torch.Generator().manual_seed(0))
+    few = list(islice(epoch, 5))
+    spent = dict.fromkeys(study.rows, 0.0)
     for turn in range(TURNS + 1):
-        for mechanism, captioner in captioners.items():
+        for name, captioner in captioners.items():
             start = time.process_time()
             for batch in few:
                 loss = training.cross_entropy(captioner, captioner, batch, CONFIG)
                 training.train_step(
-                    fabric, captioner, optimizers[mechanism],
+                    fabric, captioner, optimizers[name],
                     loss=loss, grad_clip=CONFIG.grad_clip, lr=CONFIG.lr / 100,
                 )  # fmt: skip
-            spent[mechanism] += (time.process_time() - start) * (turn > 0)  # the first turn warms up
+            spent[name] += (time.process_time() - start) * (turn > 0)  # the first turn warms up
     steps = CONFIG.epochs * SCENES / CONFIG.batch_size / (TURNS * len(few))
-    return {mechanism: round(seconds * steps, 1) for mechanism, seconds in spent.items()}
+    return {name: round(seconds * steps, 1) for name, seconds in spent.items()}
 
 
-def settings() -> dict[str, Any]:
-    """Return what the numbers depend on beside mechanism and seed."""
+def settings(study: Study) -> dict[str, Any]:
+    """Return what the numbers depend on beside row and seed."""
     return {
         "train_config": CONFIG._asdict(),
         "scenes": SCENES,
         "size": SIZE,
-        "test_scenes": TEST_SCENES,
+        f"{study.split}_scenes": MEASURED_SCENES,
         "threads": 1,
     }
 
 
-def read_results() -> dict[str, Any]:
-    """Return the stored runs and seconds. Raises ValueError if they were made with other settings."""
-    if not RESULTS.exists():
-        return {"settings": settings(), "seconds": {}, "runs": []}
-    results = json.loads(RESULTS.read_text())
+def read_results(name: str) -> dict[str, Any]:
+    """Return the stored runs and seconds of a study. Raises ValueError if they were made with other settings."""
+    path, wanted = results_file(name), settings(STUDIES[name])
+    if not path.exists():
+        return {"settings": wanted, "seconds": {}, "runs": []}
+    results = json.loads(path.read_text())
     config = TrainConfig(
         **results["settings"]["train_config"]
     )  # fields that are newer than the file have their default
-    if results["settings"] | {"train_config": config._asdict()} != settings():
-        raise ValueError(f"{RESULTS}: was made with other settings; delete it to start again")
+    if results["settings"] | {"train_config": config._asdict()} != wanted:
+        raise ValueError(f"{path}: was made with other settings; delete it to start again")
     return results
 
 
-def add_results(runs: list[dict[str, Any]], seconds: dict[str, float] | None = None) -> None:
-    """Add runs, or the seconds, to the file, while the other part waits."""
-    folder = os.open(RESULTS.parent, os.O_RDONLY)
+def add_results(name: str, runs: list[dict[str, Any]], seconds: dict[str, float] | None = None) -> None:
+    """Add runs, or the seconds, to the file of a study, while the other part waits."""
+    path, study = results_file(name), STUDIES[name]
+    folder = os.open(path.parent, os.O_RDONLY)
     try:
         fcntl.flock(folder, fcntl.LOCK_EX)
-        results = read_results()
-        runs = sorted([*results["runs"], *runs], key=lambda r: (COMPARED.index(r["mechanism"]), r["seed"]))
+        results, order = read_results(name), list(study.rows)
+        runs = sorted([*results["runs"], *runs], key=lambda r: (order.index(r["mechanism"]), r["seed"]))
         lines = ",\n  ".join(json.dumps(run) for run in runs)
-        head = f'"settings": {json.dumps(settings())},\n "seconds": {json.dumps(seconds or results["seconds"])}'
-        atomic_write(RESULTS, f'{{\n {head},\n "runs": [\n  {lines}\n ]\n}}\n'.encode())
+        head = f'"settings": {json.dumps(settings(study))},\n "seconds": {json.dumps(seconds or results["seconds"])}'
+        atomic_write(path, f'{{\n {head},\n "runs": [\n  {lines}\n ]\n}}\n'.encode())
     finally:
         os.close(folder)  # and with it the lock
 
 
-def table(results: dict[str, Any]) -> str:
-    """Return a line for each mechanism: mean over its seeds, smallest and largest in brackets, and the seconds."""
-    lines = ["mechanism    " + "".join(column.rjust(21) for column in (*COLUMNS, "seconds"))]
-    for mechanism in COMPARED:
-        own = [run for run in results["runs"] if run["mechanism"] == mechanism]
+def table(name: str) -> str:
+    """Return a line for each row: mean over its seeds, smallest and largest in brackets, and the seconds."""
+    results, rows = read_results(name), STUDIES[name].rows
+    width = max(map(len, rows)) + 2
+    lines = ["".ljust(width) + "".join(column.rjust(21) for column in (*COLUMNS, "seconds"))]
+    for row in rows:
+        own = [run for run in results["runs"] if run["mechanism"] == row]
         cells = [mean_and_range([run[column] for run in own]) if own else "-" for column in COLUMNS]
-        cells.append(str(results["seconds"].get(mechanism, "-")))
-        lines.append(mechanism.ljust(13) + "".join(cell.rjust(21) for cell in cells))
+        cells.append(str(results["seconds"].get(row, "-")))
+        lines.append(row.ljust(width) + "".join(cell.rjust(21) for cell in cells))
     return "\n".join(lines)
 
 
@@ -151,24 +196,28 @@ def mean_and_range(values: list[float]) -> str:
 
 
 def main() -> None:
-    """Make the runs that are missing, or one part of them, and print the table."""
+    """Make the runs of a study that are missing, or one part of them, and print the table."""
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.mechanisms", description="Train every mechanism on the same scenes."
+        prog="python -m benchmarks.mechanisms", description="Train every row of a study on the same scenes."
     )
+    parser.add_argument("study", nargs="?", default="mechanisms", choices=STUDIES, help="default: mechanisms")
     parser.add_argument("--part", default="0/1", metavar="I/N", help="every Nth run, from the Ith (default: all)")
-    part, parts = map(int, parser.parse_args().part.split("/"))
+    args = parser.parse_args()
+    part, parts = map(int, args.part.split("/"))
     torch.set_num_threads(1)
-    wanted = [(mechanism, seed) for seed in SEEDS for mechanism in COMPARED][part::parts]
-    done = {(r["mechanism"], r["seed"]) for r in read_results()["runs"]}
+    study = STUDIES[args.study]
+    wanted = [(name, seed) for seed in study.seeds for name in study.rows][part::parts]
+    done = {(r["mechanism"], r["seed"]) for r in read_results(args.study)["runs"]}
     if missing := [pair for pair in wanted if pair not in done]:
-        batches, vocabulary = training_data(SCENES)
-        for mechanism, seed in missing:
-            print(f"{mechanism}, seed {seed}", flush=True)
-            add_results([run(batches, vocabulary, mechanism=mechanism, seed=seed)])
-    if part == 0 and set(read_results()["seconds"]) != set(COMPARED):
+        world = scenes.make_dataset("train", SCENES)
+        for name, seed in missing:
+            print(f"{name}, seed {seed}", flush=True)
+            add_results(args.study, [run(world, study, name=name, seed=seed)])
+    if part == 0 and set(read_results(args.study)["seconds"]) != set(study.rows):
         print("seconds of each", flush=True)
-        add_results([], training_seconds(*training_data(5 * CONFIG.batch_size)))
-    print(table(read_results()))
+        few = scenes.make_dataset("train", 5 * CONFIG.batch_size)
+        add_results(args.study, [], training_seconds(few, study))
+    print(table(args.study))
 
 
 if __name__ == "__main__":

@@ -70,12 +70,13 @@ def test_the_table_in_the_readme_is_that_of_the_stored_results():
     assert run.table(results) in run.RESULTS.with_name("README.md").read_text(encoding="utf-8")
 
 
-def test_the_stored_runs_of_the_mechanisms_are_complete_and_of_the_present_settings():
-    results = mechanisms.read_results()
-    pairs_of_runs = [(stored["mechanism"], stored["seed"]) for stored in results["runs"]]
-    assert pairs_of_runs == [(mechanism, seed) for mechanism in mechanisms.COMPARED for seed in mechanisms.SEEDS]
-    assert results["seconds"].keys() == set(mechanisms.COMPARED)
-    assert all(mechanism in mechanisms.table(results) for mechanism in mechanisms.COMPARED)
+@pytest.mark.parametrize("name", mechanisms.STUDIES)
+def test_the_stored_runs_of_every_study_are_complete_and_of_the_present_settings(name):
+    study, results = mechanisms.STUDIES[name], mechanisms.read_results(name)
+    stored = [(r["mechanism"], r["seed"]) for r in results["runs"]]
+    assert stored == [(row, seed) for row in study.rows for seed in study.seeds]
+    assert results["seconds"].keys() == set(study.rows)
+    assert all(row in mechanisms.table(name) for row in study.rows)
 
 
 def test_run_by_its_path_it_says_how_it_is_to_be_run():
