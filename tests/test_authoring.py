@@ -165,6 +165,21 @@ def test_a_notebook_is_made_again_only_if_its_text_changed_or_it_is_asked_for(bo
     assert not is_current(text_file)
 
 
+def test_outputs_stay_where_prose_alone_has_changed_and_are_made_again_where_code_has(book):
+    text = write(book, "import time", "print(time.perf_counter_ns())")
+    path = notebook_path(text)
+
+    def output_after(old: str, new: str) -> str:
+        text.write_text(text.read_text().replace(old, new))
+        assert main(["--book", str(book)]) == 0
+        assert is_current(text)
+        return nbformat.read(path, as_version=4).cells[-1].outputs[0].text
+
+    first = output_after("", "")
+    assert output_after("# Title", "# Another title") == first
+    assert output_after("print(", "print(1 + ") != first
+
+
 @pytest.mark.parametrize(("on_colab", "installed"), [(True, False), (True, True), (False, False)])
 def test_the_first_cell_fetches_the_package_on_colab_once_and_does_nothing_elsewhere(monkeypatch, on_colab, installed):
     calls = []

@@ -1,7 +1,8 @@
 """Execute chapter texts into notebooks: `python -m tools.authoring.notebooks [NAME...] [--all]`, or `make notebooks`.
 
-Without names, it makes the notebooks whose text has changed since they were last executed. A notebook is written
-completely or not at all. CONTRIBUTING.md explains how to write a chapter.
+Without names, it makes the notebooks whose text has changed since they were last executed; where only prose, tags or
+captions have changed, nothing is executed again. A notebook is written completely or not at all. CONTRIBUTING.md
+explains how to write a chapter.
 """
 
 import argparse
@@ -57,8 +58,26 @@ def execute(notebook: NotebookNode, folder: Path) -> None:
     notebook.metadata.language_info.pop("version", None)
 
 
-def make(text: Path) -> None:
-    """Execute a text and write its notebook.
+def keep_outputs(notebook: NotebookNode, path: Path) -> bool:
+    """Take the outputs of the notebook at `path` if its code was executed and is the same; return whether it is."""
+    if not path.exists():
+        return False
+    old = nbformat.read(path, as_version=4)
+    pairs = list(zip(code := _code(notebook), executed := _code(old), strict=False))
+    if len(code) != len(executed) or checks.not_executed(old) or any(a.source != b.source for a, b in pairs):
+        return False
+    for cell, before in pairs:
+        cell.outputs, cell.execution_count = before.outputs, before.execution_count
+    notebook.metadata = old.metadata
+    return True
+
+
+def _code(notebook: NotebookNode) -> list[NotebookNode]:
+    return [cell for _, cell in checks.code_cells(notebook)]
+
+
+def make(text: Path, *, anew: bool = True) -> None:
+    """Write the notebook of a text, executed; without `anew`, only if its code has changed.
 
     Raises:
         ValueError: a cell failed; the message is one line, and the old notebook stays.
@@ -66,7 +85,8 @@ def make(text: Path) -> None:
     notebook = read_paired_text(text)
     notebook.cells.insert(0, colab_cell())
     try:
-        execute(notebook, notebook_path(text).parent)
+        if anew or not keep_outputs(notebook, notebook_path(text)):
+            execute(notebook, notebook_path(text).parent)
     except ValueError as error:
         raise ValueError(f"{text}: {error}") from error
     atomic_write(notebook_path(text), (nbformat.writes(notebook).rstrip("\n") + "\n").encode())
@@ -115,7 +135,7 @@ def main(arguments: list[str] | None = None) -> int:
             if not options.all and not options.names and is_current(text):
                 print(f"{path.name}: unchanged")
                 continue
-            make(text)
+            make(text, anew=options.all or bool(options.names))
             print(f"{path.name}: made")
             complaints += checks.check_notebook(path)
     except ValueError as error:
