@@ -2,7 +2,7 @@
 #
 #   make test TESTS=tests/test_book.py NOTEBOOKS=book/03_dot_product.ipynb    a part of the tests
 #   make test WORKERS=4                 in four processes, not in two
-#   make notebooks                      run the notebooks whose text changed
+#   make notebooks                      run the notebooks whose text changed, and renew the learner notebooks
 #   make notebooks NAME=03_dot_product  run one of them;  ALL=1 runs them all
 #   make book PYTHON=python3.12         with another Python (3.11 or newer) than `python3`
 
@@ -48,7 +48,8 @@ $(READY): requirements.txt requirements-torch.txt pyproject.toml
 
 # Sphinx does not renew the side bar of pages that did not change, copies no style sheet if no page changed, and forgets a page's warnings once
 # it has read it. So the pages are made anew when the frame changed, and after a failure.
-_build/.frame: _config.yml _toc.yml tools/api_page.py book/references.bib $(wildcard book/_static/*) $(READY)
+_build/.frame: _config.yml _toc.yml tools/api_page.py tools/unused_scripts.py tools/exercise_numbers.py \
+  tools/learner_links.py book/references.bib $(wildcard book/_static/*) $(READY)
 	@rm -rf _build/html _build/.doctrees
 	@mkdir -p _build && touch $@
 
@@ -68,6 +69,7 @@ test: $(READY)
 
 notebooks: $(READY)
 	@$(PY) -m tools.authoring.notebooks $(NAME) $(if $(ALL),--all)
+	@$(PY) -m tools.authoring.learner
 
 bench: $(READY)
 	@test -f benchmarks/run.py || { echo "benchmarks/run.py is missing: there is nothing to measure yet" >&2; exit 1; }

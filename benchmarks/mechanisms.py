@@ -24,6 +24,7 @@ from typing import Any, NamedTuple
 
 import torch
 
+from benchmarks import on_picture, sinks
 from companion import datasets, scenes, tasks, training
 from companion.attention import MECHANISMS
 from companion.datasets import Example
@@ -56,6 +57,9 @@ class Study(NamedTuple):
     rows: dict[str, Row]
     split: str = "validation"  # that they are measured on
     seeds: tuple[int, ...] = (0, 1, 2)
+    columns: tuple[str, ...] = COLUMNS  # of its table
+    # what it measures beside `tasks.scenes.evaluate`, from the captioner, the captions of its row, split and scenes
+    measure: Callable[[Captioner, Callable[[Sequence[Scene]], list[Example]], str, int], dict[str, float]] | None = None
 
 
 STUDIES = {
@@ -66,6 +70,26 @@ STUDIES = {
             "transformer": Row({"decoder": "transformer", "positions": False}),
         },
         split="test",
+    ),
+    # The chapter "From here to a vision-language model".
+    "bridges": Study(
+        {
+            "cross_attention": Row({"decoder": "transformer", "positions": True}),
+            "prefix": Row({"decoder": "prefix", "positions": True}),
+            "four_queries": Row({"decoder": "queries", "positions": True}),
+        },
+        columns=(*COLUMNS, *on_picture.COLUMNS),
+        measure=on_picture.measure,
+    ),
+    # The chapter "Places without convolution".
+    "encoders": Study(
+        {
+            "convolution": Row({"encoder": "convolution", "positions": True}),
+            "patches": Row({"encoder": "patches", "positions": True}),
+            "patches_and_registers": Row({"encoder": "patches", "registers": 4, "positions": True}),
+        },
+        columns=(*COLUMNS, *sinks.COLUMNS),
+        measure=sinks.measure,
     ),
 }
 
@@ -105,8 +129,10 @@ def run(world: Sequence[Scene], study: Study, *, name: str, seed: int) -> dict[s
         training.fit(captioner, training_data(world, row), config, out=out, validate=lambda _: {})
     scores = tasks.scenes.evaluate(captioner.eval(), study.split, beam=5, count=MEASURED_SCENES)
     scores["parameters"] = sum(p.numel() for p in captioner.parameters())
+    if study.measure:
+        scores |= study.measure(captioner, row.captions, study.split, MEASURED_SCENES)
     scores = round_scores(scores)
-    return {"mechanism": name, "seed": seed, **{column: scores[column] for column in COLUMNS}}
+    return {"mechanism": name, "seed": seed, **{column: scores[column] for column in study.columns if column in scores}}
 
 
 def training_seconds(world: Sequence[Scene], study: Study) -> dict[str, float]:
@@ -177,12 +203,13 @@ def add_results(name: str, runs: list[dict[str, Any]], seconds: dict[str, float]
 
 def table(name: str) -> str:
     """Return a line for each row: mean over its seeds, smallest and largest in brackets, and the seconds."""
-    results, rows = read_results(name), STUDIES[name].rows
-    width = max(map(len, rows)) + 2
-    lines = ["".ljust(width) + "".join(column.rjust(21) for column in (*COLUMNS, "seconds"))]
-    for row in rows:
+    results, study = read_results(name), STUDIES[name]
+    width = max(map(len, study.rows)) + 2
+    lines = ["".ljust(width) + "".join(column.rjust(21) for column in (*study.columns, "seconds"))]
+    for row in study.rows:
         own = [run for run in results["runs"] if run["mechanism"] == row]
-        cells = [mean_and_range([run[column] for run in own]) if own else "-" for column in COLUMNS]
+        columns = [[run[column] for run in own if column in run] for column in study.columns]
+        cells = [mean_and_range(values) if values else "-" for values in columns]
         cells.append(str(results["seconds"].get(row, "-")))
         lines.append(row.ljust(width) + "".join(cell.rjust(21) for cell in cells))
     return "\n".join(lines)

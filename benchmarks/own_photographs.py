@@ -37,6 +37,7 @@ RESULTS = Path(__file__).with_name("own_photographs.json")
 SEEDS = (0, 1)  # of weights and batches, and of which pictures are learnt from where that are not all
 EVERYDAY_COUNTS = (30, 84)  # pictures that are learnt from
 SCENE_COUNTS = (30, 100, 300)
+MORE_SEEDS = (2, 3, 4)  # of the smallest number of scenes, where it matters most which ones they are
 FIXED_COUNT = 100  # scenes that are also learnt from without new words
 TESTED = 300  # scenes, and photographs of Flickr8k
 LOGGED = 10  # pictures that the log of a run is about; they decide nothing
@@ -90,7 +91,8 @@ def runs_of(albums: dict[str, Album]) -> list[Run]:
     counts = {name: SCENE_COUNTS if album.world else EVERYDAY_COUNTS for name, album in albums.items()}
     before = [Run(name, 0) for name in albums]
     tuned = [Run(name, count, seed) for seed in SEEDS for name in albums for count in counts[name]]
-    return [*before, *tuned, *(Run("scenes", FIXED_COUNT, seed, new_words=False) for seed in SEEDS)]
+    more = [Run("scenes", SCENE_COUNTS[0], seed) for seed in MORE_SEEDS]
+    return [*before, *tuned, *(Run("scenes", FIXED_COUNT, seed, new_words=False) for seed in SEEDS), *more]
 
 
 def write_data(folder: Path, splits: dict[str, Sequence[Example]]) -> None:
@@ -166,7 +168,7 @@ def results(rows: dict[Run, dict[str, Any]], sha256: str) -> dict[str, Any]:
         zero = [rows[Run(name, 0)] for name in names]
         kinds = {(run.pictures, run.new_words) for run in rows if run.album in names}
         for pictures, new_words in sorted(kinds):
-            seeds = SEEDS if pictures else (0,)
+            seeds = sorted({run.seed for run in rows if run[:2] == (names[0], pictures) and run.new_words == new_words})
             runs = [[rows[Run(name, pictures, seed, new_words)] for name in names] for seed in seeds]
             every = [row for each in runs for row in each]
             old, new = [row["own"] for row in zero], [[row["own"] for row in each] for each in runs]

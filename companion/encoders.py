@@ -120,7 +120,7 @@ def coordinates(images: Float[Tensor, "batch channel row col"]) -> Float[Tensor,
     """Return the row and the column of each pixel, each from -1 to 1 (Liu et al. 2018, CoordConv, section 3)."""
     rows, cols = (torch.linspace(-1, 1, n, device=images.device, dtype=images.dtype) for n in images.shape[-2:])
     positions = torch.stack(torch.meshgrid(rows, cols, indexing="ij"))
-    return positions.expand(len(images), -1, -1, -1)
+    return positions.expand(images.shape[0], -1, -1, -1)
 
 
 def grid_positions(rows: int, cols: int) -> Float[Tensor, "place 8"]:

@@ -18,12 +18,18 @@ from companion.datasets import IMAGE_SIZE
 from companion.decoders import DECODERS, Decoder, Ensemble, State, Step, TwoMemoryDecoder
 from companion.decoding import Caption, Tag
 from companion.encoders import ConvEncoder, EfficientNetLite0, Grid, Images, TaggedEncoder, Tags, check_images
+from companion.patches import PatchEncoder
 from companion.tags import TAG_WORDS, Tagger
 from companion.vocabulary import Vocabulary
 
 # The one setting of size: the channels of the convolutions, and the hidden width of the decoder of scenes. The decoder
 # of photographs, whose vocabulary is fifty times larger, is twice as wide.
 SIZES = {"tiny": ((32, 64, 96, 96), 128), "base": ((48, 96, 160, 192), 256)}
+# Encoders of scenes. Each is called with the channels of `SIZES`, of which the places of a grid have the last.
+ENCODERS: dict[str, Callable[..., ConvEncoder | PatchEncoder]] = {
+    "convolution": ConvEncoder,
+    "patches": lambda widths, **options: PatchEncoder(widths[-1], **options),
+}
 LENGTH_POWER = 0.6  # of beam search; the best CIDEr-D on the dev split of Flickr8k, among 0, 0.3 and 0.5 to 0.9
 IMAGE_SIZES = {"scenes": 64, "photos": IMAGE_SIZE}  # pixels a side
 Source = Images | Grid  # images, or their grids if a frozen encoder has run before
@@ -142,8 +148,10 @@ def build(
     attention: str | None = None,
     decoder: str = "lstm",
     decoders: int = 1,
+    encoder: str = "convolution",
     positions: bool | None = None,
-    blocks: int = 0,
+    blocks: int | None = None,
+    registers: int = 0,
     tags: bool = False,
 ) -> Captioner:
     """Return an untrained captioner of "scenes" (encoder from scratch) or "photos" (frozen EfficientNet-Lite0).
@@ -155,14 +163,23 @@ def build(
         attention: a name in `attention.MECHANISMS` that the decoder accepts; None is the decoder's default.
         decoder: a name in `decoders.DECODERS`.
         decoders: their number; several form an `Ensemble`.
+        encoder: of scenes: a name in `ENCODERS`.
         positions: whether the values hold a positional encoding of their places (`decoders.InputProjection`); None is
             yes for scenes and no for photographs.
+        blocks: of scenes: number of self-attention blocks in the encoder; None is the encoder's default.
+        registers: of scenes and the encoder "patches": number of registers.
         tags: of photographs: whether the encoder names tags, and the LSTM decoder attends to them (`TwoMemoryDecoder`).
 
     Raises:
-        ValueError: an unknown name, or an attention that the decoder does not support; the message lists the choices.
+        ValueError: an unknown name, or an attention that the decoder does not support, and the message lists the
+            choices; or an option of another task, encoder or decoder.
     """
-    for kind, value, choices in (("task", task, IMAGE_SIZES), ("size", size, SIZES), ("decoder", decoder, DECODERS)):
+    for kind, value, choices in (
+        ("task", task, IMAGE_SIZES),
+        ("size", size, SIZES),
+        ("encoder", encoder, ENCODERS),
+        ("decoder", decoder, DECODERS),
+    ):
         if value not in choices:
             raise ValueError(f"there is no {kind} called {value!r}; choose from {', '.join(choices)}")
     decoder_class = DECODERS[decoder]
@@ -174,27 +191,32 @@ def build(
         raise ValueError(f"{reason}; choose from {', '.join(decoder_class.mechanisms)}")
     if tags and (task, decoder) != ("photos", "lstm"):
         raise ValueError(f"tags are for photographs and the decoder 'lstm', not for {task} and {decoder!r}")
+    parts: dict[str, Any] = {"encoder": encoder} if encoder != "convolution" else {}
+    options = ({} if blocks is None else {"blocks": blocks}) | ({"registers": registers} if registers else {})
+    if task != "scenes" and (parts or options):
+        raise ValueError(f"{', '.join(parts | options)}: for scenes; photographs have the encoder EfficientNet-Lite0")
+    if registers and encoder != "patches":
+        raise ValueError(f"registers are for the encoder 'patches', not for {encoder!r}")
     positions = task == "scenes" if positions is None else positions
     widths, hidden = SIZES[size]
-    encoder: ConvEncoder | EfficientNetLite0 | TaggedEncoder
+    network: ConvEncoder | PatchEncoder | EfficientNetLite0 | TaggedEncoder
     if task == "scenes":
-        encoder, dropout = ConvEncoder(widths, blocks), 0.1
+        network, dropout = ENCODERS[encoder](widths, **options), 0.1
     else:
-        encoder, hidden, dropout = EfficientNetLite0().requires_grad_(False), 2 * hidden, 0.5
+        network, hidden, dropout = EfficientNetLite0().requires_grad_(False), 2 * hidden, 0.5
     make_decoder: Callable[..., nn.Module] = decoder_class
     if tags:
-        assert isinstance(encoder, EfficientNetLite0)
-        encoder = TaggedEncoder(encoder, Tagger()).eval().requires_grad_(False)
+        assert isinstance(network, EfficientNetLite0)
+        network = TaggedEncoder(network, Tagger()).eval().requires_grad_(False)
         make_decoder = partial(TwoMemoryDecoder, tag_ids=torch.tensor([vocabulary.id(word) for word in TAG_WORDS]))
     members = [
         make_decoder(
-            len(vocabulary), encoder.channels, hidden, attention=attention, dropout=dropout, positions=positions
+            len(vocabulary), network.channels, hidden, attention=attention, dropout=dropout, positions=positions
         )
         for _ in range(decoders)
     ]
     config = {"task": task, "size": size, "attention": attention, "decoder": decoder, "decoders": decoders}
     config |= {"positions": positions} if positions or task == "scenes" else {}
-    config |= {"blocks": blocks} if blocks else {}
     config |= {"tags": True} if tags else {}
     module = members[0] if decoders == 1 else Ensemble(members)
-    return Captioner(encoder, module, vocabulary, image_size=IMAGE_SIZES[task], config=config)
+    return Captioner(network, module, vocabulary, image_size=IMAGE_SIZES[task], config=config | parts | options)

@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save, save_file
 from companion import checkpoints, tasks
 from companion.decoders import DECODERS
 from companion.models import build
+from companion.scenes import image_tensor
 from companion.vocabulary import SPECIALS, Vocabulary
 
 WORDS = Vocabulary([*SPECIALS, *"a red blue circle square left of is there above".split()])
@@ -89,6 +90,17 @@ def test_a_loaded_model_is_the_saved_one_in_half_precision(decoder, attention, t
         assert torch.equal(one.weights, other.weights)
     assert loaded.config == captioner.config
     assert loaded.vocabulary.words == WORDS.words
+
+
+@pytest.mark.parametrize("encoder", [{"encoder": "convolution", "blocks": 1}, {"encoder": "patches", "registers": 2}])
+def test_a_loaded_model_has_the_encoder_of_the_saved_one(encoder, tmp_path, world):
+    captioner = perturbed(**encoder)
+    checkpoints.save(captioner, tmp_path, {})
+    loaded = checkpoints.load(tmp_path)
+    assert loaded.config == captioner.config
+    assert type(loaded.encoder) is type(captioner.encoder)
+    grid, expected = (c.encode(image_tensor(world[:4])).features for c in (loaded, captioner))
+    assert ((grid - expected).norm() / expected.norm()).item() < 0.02  # weights are stored in half precision
 
 
 def test_saving_what_was_loaded_changes_nothing(saved, tmp_path):

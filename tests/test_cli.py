@@ -15,7 +15,7 @@ import pytest
 import torch
 from PIL import Image
 
-from companion import attention, checkpoints, cli, datasets, decoders, plots, scenes, tasks
+from companion import attention, checkpoints, cli, datasets, decoders, models, plots, scenes, tasks
 from companion.models import build
 from companion.vocabulary import SPECIALS, Vocabulary, detokenize
 from tests.faults.injection import snapshot
@@ -27,7 +27,7 @@ SCORES = {"bleu1", "bleu2", "bleu3", "bleu4", "rouge_l", "cider_d"}
 RUN_OPTIONS = "--out --seed --resume --precision --devices --nodes --strategy"
 OPTIONS = {  # of every command
     "caption": "--beam --json --csv --jsonl --coco --attention --checkpoint",
-    "train scenes": f"--size --attention --decoder {RUN_OPTIONS}",
+    "train scenes": f"--size --attention --decoder --encoder {RUN_OPTIONS}",
     "train photos": "--data --split-ratio --strict --language --init-from --reward-holdout --tags --text --pseudo "
     f"{RUN_OPTIONS}",
     "ensemble": "--data --strict --out",
@@ -335,6 +335,7 @@ def test_train_passes_its_options_to_the_recipe(run, called, tmp_path):
     out = tmp_path / "new" / "run"
     assert run("train", "scenes", "--out", out, "--seed", 7, "--size", "tiny") == (0, [f"saved in {out}"], [])
     run("train", "scenes", "--out", tmp_path / "b", "--attention", "multi_head", "--decoder", "transformer")
+    run("train", "scenes", "--out", tmp_path / "patches", "--encoder", "patches")
     run("train", "photos", "--data", tmp_path, "--out", tmp_path / "c", "--resume", "--precision", "bf16-mixed")
     run("train", "photos", "--data", tmp_path, "--out", tmp_path / "d", "--reward-holdout", "--init-from", "photos")
     streams = ("--tags", "--text", tmp_path / "t.txt", "--pseudo", tmp_path / "p")
@@ -346,6 +347,7 @@ def test_train_passes_its_options_to_the_recipe(run, called, tmp_path):
     assert called == [
         ("scenes", (out,), scenes_options | {"seed": 7, "size": "tiny"}),
         ("scenes", (tmp_path / "b",), scenes_options | {"attention": "multi_head", "decoder": "transformer"}),
+        ("scenes", (tmp_path / "patches",), scenes_options | {"encoder": "patches"}),
         ("photos", (tmp_path, tmp_path / "c"), photos_options | {"resume": True, "precision": "bf16-mixed"}),
         ("photos", (tmp_path, tmp_path / "d"), photos_options | {"reward_holdout": True, "init_from": "photos"}),
         (
@@ -355,15 +357,16 @@ def test_train_passes_its_options_to_the_recipe(run, called, tmp_path):
         ),
     ]
     status, lines, err = run("train", "photos", "--data", tmp_path, "--out", tmp_path / "f", *streams[1:])
-    assert (status, lines, len(err), len(called)) == (2, [], 1, 5)
+    assert (status, lines, len(err), len(called)) == (2, [], 1, 6)
     assert "add --tags" in err[0]
     assert out.is_dir()
 
 
 @pytest.mark.parametrize(
-    ("option", "registry"), [("--attention", attention.MECHANISMS), ("--decoder", decoders.DECODERS)]
+    ("option", "registry"),
+    [("--attention", attention.MECHANISMS), ("--decoder", decoders.DECODERS), ("--encoder", models.ENCODERS)],
 )
-def test_an_unknown_mechanism_or_decoder_is_a_wrong_call_and_a_registered_one_is_not(
+def test_an_unknown_part_is_a_wrong_call_and_a_registered_one_is_not(
     run, called, option, registry, tmp_path, monkeypatch
 ):
     status, lines, err = run("train", "scenes", "--out", tmp_path / "out", option, "telepathy")
@@ -519,7 +522,7 @@ def test_scenes_are_written_as_a_data_set_that_is_read_without_an_issue(run, tmp
     assert snapshot(out) == before
 
 
-def test_info_names_versions_weights_mechanisms_decoders_and_devices(run, shipped):
+def test_info_names_versions_weights_mechanisms_decoders_encoders_and_devices(run, shipped):
     status, lines, err = run("info")
     assert (status, err) == (0, [])
     text = "\n".join(lines)
@@ -529,6 +532,7 @@ def test_info_names_versions_weights_mechanisms_decoders_and_devices(run, shippe
         assert checkpoints.card(name)["sha256"][:12] in text
     assert f"attention: {', '.join(attention.MECHANISMS)}" in lines
     assert f"decoders: {', '.join(decoders.DECODERS)}" in lines
+    assert f"encoders: {', '.join(models.ENCODERS)}" in lines
 
 
 def test_an_interruption_is_one_line(run, monkeypatch):

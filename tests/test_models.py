@@ -183,10 +183,41 @@ def test_each_size_is_larger_than_the_one_before():
     assert sizes == sorted(set(sizes))
 
 
+@pytest.mark.parametrize("encoder", models.ENCODERS)
 @pytest.mark.parametrize("decoder", DECODERS)
-@pytest.mark.parametrize("name", ["task", "size", "attention", "decoder"])
+def test_every_encoder_of_scenes_fits_every_decoder(encoder, decoder):
+    captioner = models.build("scenes", VOCABULARY, "tiny", encoder=encoder, decoder=decoder, blocks=1)
+    assert captioner.config["blocks"] == len(captioner.encoder.blocks) == 1
+    assert captioner.config.get("encoder", "convolution") == encoder
+    assert captioner.encoder.channels == 96
+    (caption,) = captioner.caption(torch.zeros(1, 3, 64, 64, dtype=torch.uint8), max_words=4)
+    assert caption.weights.shape == (len(caption.words), 8, 8)
+
+
+def test_an_encoder_of_patches_has_the_registers_that_were_asked_for():
+    captioner = models.build("scenes", VOCABULARY, "tiny", encoder="patches", registers=3)
+    assert captioner.encoder.registers.shape == (3, 96)
+    assert captioner.config["registers"] == 3
+    assert models.build("scenes", VOCABULARY, "tiny", encoder="patches").encoder.registers is None
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"task": "scenes", "registers": 2}, "registers are for the encoder 'patches', not for 'convolution'"),
+        ({"task": "photos", "encoder": "patches", "blocks": 1}, "encoder, blocks: for scenes"),
+        ({"task": "photos", "registers": 1}, "registers: for scenes"),
+    ],
+)
+def test_an_option_that_would_do_nothing_to_the_encoder_is_refused(options, reason):
+    with pytest.raises(ValueError, match=reason):
+        models.build(vocabulary=VOCABULARY, **options)
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+@pytest.mark.parametrize("name", ["task", "size", "attention", "decoder", "encoder"])
 def test_an_unknown_name_is_refused_and_the_choices_are_listed(name, decoder):
-    choices = {"task": models.IMAGE_SIZES, "size": models.SIZES, "decoder": DECODERS}
+    choices = {"task": models.IMAGE_SIZES, "size": models.SIZES, "decoder": DECODERS, "encoder": models.ENCODERS}
     choices["attention"] = DECODERS[decoder].mechanisms
     config = {"task": "scenes", "size": "tiny", "decoder": decoder, name: "nonsense"}
     with pytest.raises(ValueError, match=f"no {name} called 'nonsense'") as error:

@@ -1,8 +1,9 @@
 """Attention mechanisms: `pooling` turns scores into weights and a context, `mechanisms` and `multi_head` have the score
-functions and the modules, `stateful` the two modules that need more than a query. To add a mechanism, write its class
-in a file here and add one line to `MECHANISMS`.
+functions and the modules, `stateful` the two modules that need more than a query, `efficient` what needs no table of
+all scores. To add a mechanism, write its class in a file here and add one line to `MECHANISMS`.
 """
 
+from companion.attention.efficient import blockwise, linear, windowed
 from companion.attention.mechanisms import (
     AdditiveAttention,
     Attention,
@@ -46,16 +47,19 @@ __all__ = [
     "additive_scores",
     "at_least_single",
     "attention_pooling",
+    "blockwise",
     "build",
     "dot_product",
     "dot_scores",
     "hard_attention",
+    "linear",
     "masked_softmax",
     "per_head_mask",
     "scaled_dot_product",
     "scaled_dot_scores",
     "sentinel_attention",
     "weighted_sum",
+    "windowed",
 ]
 
 MECHANISMS: dict[str, type[Attention]] = {

@@ -1,7 +1,7 @@
 """Check what was typed: a parser that reports a wrong call in one line, and the types of the options.
 
-The registries of attention mechanisms and decoders are imported only when an option names one, because that takes
-longer than `companion --help` may.
+The registries of attention mechanisms, decoders and encoders are imported only when an option names one, because that
+takes longer than `companion --help` may.
 """
 
 import argparse
@@ -114,6 +114,13 @@ def decoder_name(text: str) -> str:
     from companion.decoders import DECODERS
 
     return registered(text, "decoder", DECODERS)
+
+
+def encoder_name(text: str) -> str:
+    """Return the name if it is one in `models.ENCODERS`. Raises ArgumentTypeError, with the choices, if not."""
+    from companion.models import ENCODERS
+
+    return registered(text, "encoder", ENCODERS)
 
 
 def language_code(text: str) -> str:

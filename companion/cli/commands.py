@@ -18,7 +18,7 @@ def train_scenes(options: argparse.Namespace) -> int:
     import_matplotlib()
     from companion import tasks
 
-    architecture = {"attention": options.attention, "decoder": options.decoder}
+    architecture = {"attention": options.attention, "decoder": options.decoder, "encoder": options.encoder}
     chosen = {name: value for name, value in architecture.items() if value}  # the task has defaults for the others
     fabric = start_run(options)
     tasks.scenes.train(
@@ -194,6 +194,7 @@ def info(options: argparse.Namespace) -> int:
     from companion import __version__, checkpoints
     from companion.attention import MECHANISMS
     from companion.decoders import DECODERS
+    from companion.models import ENCODERS
 
     print(f"companion {__version__}, Python {platform.python_version()}, torch {torch.__version__}")
     for name in ("scenes", "photos"):
@@ -202,6 +203,7 @@ def info(options: argparse.Namespace) -> int:
         print(f"weights {name}: {facts['vocabulary_size']} words, {size:.1f} MB, sha256 {facts['sha256'][:12]}")
     print("attention:", ", ".join(MECHANISMS))
     print("decoders:", ", ".join(DECODERS))
+    print("encoders:", ", ".join(ENCODERS))
     accelerators = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     print(f"devices: cpu ({torch.get_num_threads()} threads)", *accelerators, sep=", ")
     return 0

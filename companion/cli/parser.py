@@ -1,7 +1,7 @@
 """Declare the commands and their options, and run the one that was asked for.
 
     companion caption PHOTO|FOLDER... [--beam 5] [--json] [--csv|--jsonl FILE] [--coco FILE] [--attention OUT]
-    companion train scenes --out DIR [--size tiny] [--attention NAME] [--decoder NAME]
+    companion train scenes --out DIR [--size tiny] [--attention NAME] [--decoder NAME] [--encoder NAME]
     companion train photos --data DIR --out DIR [--init-from DIR] [--reward-holdout] [--language zh] [--tags]
     companion ensemble DIR DIR... --data DIR --out DIR
     companion evaluate scenes [--checkpoint DIR] [--split NAME] [--json]
@@ -15,6 +15,7 @@
     companion search WORDS FOLDER [--limit N] [--html FILE] [--json]
     companion moderate --policy FILE FOLDER [--queue FILE] [--json]
     companion edit PHOTO --word WORD --do blur|grey|crop|highlight|inpaint --out FILE
+    companion export WEIGHTS --out DIR
     companion info
 
 Each command has its own parser, so it refuses the options of the others.
@@ -27,7 +28,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from companion.cli import alt_text, captioning, classroom, commands, editing, moderation, search
+from companion.cli import alt_text, captioning, classroom, commands, editing, exporting, moderation, search
 from companion.cli.arguments import (
     Parser,
     attention_name,
@@ -36,6 +37,7 @@ from companion.cli.arguments import (
     check_results,
     check_streams,
     decoder_name,
+    encoder_name,
     int_in_range,
     language_code,
     positive_int,
@@ -84,8 +86,9 @@ def build_parser() -> Parser:
     search.add_search(group)
     moderation.add_moderate(group)
     editing.add_edit(group)
+    exporting.add_export(group)
     classroom.add_classroom(group)
-    add_command(group, "info", "Print versions, weights, mechanisms, decoders and devices.", commands.info)
+    add_command(group, "info", "Print versions, weights, mechanisms, decoders, encoders and devices.", commands.info)
     return top
 
 
@@ -130,12 +133,13 @@ def add_train_scenes(tasks: Group) -> None:
     """Add `companion train scenes`."""
     about = "Train a captioner of drawn scenes from scratch."
     parser = add_command(tasks, "scenes", about, commands.train_scenes, check=check_attention)
-    parser.epilog = "`companion info` lists the attention mechanisms and the decoders."
+    parser.epilog = "`companion info` lists the attention mechanisms, the decoders and the encoders."
     parser.add_argument("--size", choices=("tiny", "base"), default="base", help="size of the model (default base)")
     parser.add_argument(
         "--attention", type=attention_name, metavar="NAME", help="attention mechanism (default: coverage for the LSTM)"
     )
     parser.add_argument("--decoder", type=decoder_name, metavar="NAME", help="decoder (default lstm)")
+    parser.add_argument("--encoder", type=encoder_name, metavar="NAME", help="encoder (default convolution)")
     add_run_options(parser)
 
 

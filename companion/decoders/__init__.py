@@ -1,6 +1,7 @@
 """Decoders: from a grid and the words so far to the next word. `base` has the records and protocols, `lstm` and
-`transformer` the two decoders, `two_memories` the LSTM that reads tags, too, `ensemble` the average of several. To add
-a decoder, write its class in a file here and add one line to `DECODERS`.
+`transformer` the two decoders, `prefix` the two that put the picture before the words, `two_memories` the LSTM that
+reads tags, too, `ensemble` the average of several. To add a decoder, write its class in a file here and add one line to
+`DECODERS`.
 """
 
 from companion.decoders.base import (
@@ -15,6 +16,7 @@ from companion.decoders.base import (
 )
 from companion.decoders.ensemble import Ensemble, mean_prediction, merge_states, split_states
 from companion.decoders.lstm import LSTMDecoder
+from companion.decoders.prefix import PrefixBlock, PrefixDecoder, QueryDecoder
 from companion.decoders.transformer import TransformerBlock, TransformerDecoder, causal_mask, sinusoidal_positions
 from companion.decoders.two_memories import TwoMemoryDecoder
 
@@ -25,6 +27,9 @@ __all__ = [
     "Ensemble",
     "InputProjection",
     "LSTMDecoder",
+    "PrefixBlock",
+    "PrefixDecoder",
+    "QueryDecoder",
     "Reading",
     "State",
     "Step",
@@ -43,4 +48,6 @@ __all__ = [
 DECODERS: dict[str, DecoderClass] = {
     "lstm": LSTMDecoder,
     "transformer": TransformerDecoder,
+    "prefix": PrefixDecoder,
+    "queries": QueryDecoder,
 }

@@ -132,7 +132,7 @@ class InputProjection(nn.Sequential):
         if not self.positions:
             return values
         encoding = POSITION_SCALE * grid_positions(grid.rows, grid.cols).to(values)
-        return torch.cat([values, encoding.expand(len(values), -1, -1)], dim=-1)
+        return torch.cat([values, encoding.expand(values.shape[0], -1, -1)], dim=-1)
 
 
 def tied_output_proj(embed: nn.Embedding) -> nn.Linear:

@@ -3,7 +3,8 @@
 Explained in the chapter that compares the mechanisms.
 """
 
-from typing import cast
+from collections.abc import Callable
+from typing import ClassVar, cast
 
 import torch
 from einops import rearrange
@@ -82,6 +83,7 @@ class TransformerDecoder(nn.Module):
     """
 
     mechanisms = ("multi_head",)
+    block_class: ClassVar[Callable[..., nn.Module]] = TransformerBlock  # `PrefixDecoder` has another
     default_attention = "multi_head"
     supports_alignment = False
 
@@ -102,7 +104,7 @@ class TransformerDecoder(nn.Module):
             raise ValueError(f"the transformer decoder supports the attention 'multi_head' alone, not {attention!r}")
         self.input_proj = InputProjection(channels, hidden, dropout, positions=positions)
         self.embed = nn.Embedding(vocab, hidden)
-        self.blocks = nn.ModuleList(TransformerBlock(hidden, heads, dropout) for _ in range(blocks))
+        self.blocks = nn.ModuleList(self.block_class(hidden, heads, dropout) for _ in range(blocks))
         self.norm = nn.LayerNorm(hidden)
         self.dropout = nn.Dropout(dropout)
         self.output_proj = tied_output_proj(self.embed)

@@ -1,13 +1,16 @@
 """How sure a captioner may be of a caption: a calibrated probability, a threshold for it, and the reliability curve.
 
-Explained in the chapter on real photographs.
+Explained in the chapter on real photographs. How well any score tells true captions from false ones, `auc`, and what
+keeping silent saves, `risk_coverage`, are explained in the chapter on hallucination and confidence.
 """
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Float
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from companion.decoding import Caption
@@ -118,6 +121,33 @@ def expected_calibration_error(curve: Sequence[Bin]) -> float:
     """Return the mean distance between probability and share right, weighted by captions (Guo et al. 2017, eq. 3)."""
     total = sum(each.captions for each in curve)
     return sum(each.captions * abs(each.predicted - each.observed) for each in curve) / total
+
+
+def auc(scores: ArrayLike, right: ArrayLike) -> float:
+    """Return the area under the ROC curve: how often a right caption has a higher score than a wrong one.
+
+    It is a share of the pairs of a right and a wrong caption, equal scores counting one half: 0.5 by chance, 1 for a
+    perfect score (Hanley and McNeil 1982). Raises ValueError unless some captions are right and some wrong.
+    """
+    score, target = np.asarray(scores, dtype=float), np.asarray(right, dtype=bool)
+    higher, lower = score[target], np.sort(score[~target])
+    if not (len(higher) and len(lower)):
+        raise ValueError("the captions are all right or all wrong: there is no pair to compare")
+    below = np.searchsorted(lower, higher, "left") + np.searchsorted(lower, higher, "right")
+    return float(below.sum() / (2 * len(higher) * len(lower)))
+
+
+def risk_coverage(scores: ArrayLike, right: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """Return the coverage and the risk of keeping the captions above each score that occurs, the highest first.
+
+    Coverage is the share of the captions that are kept, risk the share of these that is wrong (Geifman and El-Yaniv
+    2017, section 2). Captions of equal scores are kept together.
+    """
+    score, target = np.asarray(scores, dtype=float), np.asarray(right, dtype=bool)
+    order = np.argsort(-score, kind="stable")
+    kept, wrong = np.arange(1, len(score) + 1), np.cumsum(~target[order])
+    ends = np.append(np.diff(score[order]) != 0, True)
+    return (kept / len(score))[ends], (wrong / kept)[ends]
 
 
 def describe(captions: Sequence[Caption], right: Sequence[bool]) -> dict[str, Any]:

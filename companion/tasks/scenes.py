@@ -32,7 +32,7 @@ BASE = TINY._replace(epochs=10, lr=3e-3, rl_lr=4e-4)
 CONFIGS = {"tiny": (TINY, 12_500), "base": (BASE, 33_000)}  # hyperparameters, and scenes in an epoch, by size
 VOCABULARY_SCENES = 1000  # whose captions hold every word of the grammar
 ATTENTION = "coverage"  # of the LSTM decoder of the shipped model
-BLOCKS = 1  # of self-attention in the encoder
+BLOCKS = 1  # of self-attention behind the convolutions of the encoder
 VALIDATION_SIZE = 300  # scenes, scored after every epoch
 # Greedy search chooses one wording and never says the others. Of the temperatures 0.6 to 1, this is the lowest at which
 # every relation, size and number is said at least half as often as in the references.
@@ -47,6 +47,7 @@ def train(
     size: str = "base",
     attention: str | None = None,
     decoder: str = "lstm",
+    encoder: str = "convolution",
     resume: bool = False,
     fabric: Fabric | None = None,
     config: TrainConfig | None = None,
@@ -60,6 +61,7 @@ def train(
         size: "tiny" or "base".
         attention: a name in `attention.MECHANISMS`; by default `ATTENTION`, or what the decoder comes with.
         decoder: a name in `decoders.DECODERS`.
+        encoder: a name in `models.ENCODERS`.
         resume: continue the run in `out`.
         fabric: devices and precision.
         config: hyperparameters, by default those of the size in `CONFIGS`.
@@ -76,7 +78,8 @@ def train(
     examples = to_examples(scenes.make_dataset("train", VOCABULARY_SCENES))
     torch.manual_seed(seed)
     vocabulary = build_vocabulary(examples, min_count=1)
-    captioner = build("scenes", vocabulary, size, attention=attention, decoder=decoder, blocks=BLOCKS)
+    blocks = BLOCKS if encoder == "convolution" else None  # None is the encoder's own number
+    captioner = build("scenes", vocabulary, size, attention=attention, decoder=decoder, encoder=encoder, blocks=blocks)
     batches = SceneBatches(count, captioner.vocabulary, config)
     rl_batches = SceneBatches(count, captioner.vocabulary, config, weak_relations=True)
 
@@ -99,6 +102,7 @@ def train(
         "measured": f"{MEASURED} scenes of the test split, and of the compositional one",
     }
     built = f"--size {size} --attention {captioner.config['attention']} --decoder {decoder}"
+    built += f" --encoder {encoder}" if encoder != "convolution" else ""
     facts = RunFacts(f"companion train scenes --out {shlex.quote(out.name)} {built}", config, log, data)
 
     def measure(captioner: Captioner) -> dict[str, Any]:
