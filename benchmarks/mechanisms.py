@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from benchmarks import on_picture, sinks
+from benchmarks import corruption, on_picture, sinks
 from companion import datasets, scenes, tasks, training
 from companion.attention import MECHANISMS
 from companion.datasets import Example
@@ -90,6 +90,20 @@ STUDIES = {
         },
         columns=(*COLUMNS, *sinks.COLUMNS),
         measure=sinks.measure,
+    ),
+    # The chapter "The data makes the model".
+    "captions": Study(
+        {
+            "clean": Row({}),
+            **{name: Row({}, captions=corruption.with_mistake(name)) for name in corruption.MISTAKES},
+            "cleaned": Row({}, captions=corruption.cleaned),
+            "same_mistake": Row({}, captions=corruption.same_mistake),
+            "one_reference": Row({}, captions=corruption.one_reference),
+            "one_annotator": Row({}, captions=corruption.one_annotator),
+        },
+        seeds=(0, 1),
+        columns=("truth", "exact", "true_of_five", "cider_d", "own_cider_d", *corruption.STATED, *corruption.FOUND),
+        measure=corruption.measure,
     ),
 }
 
