@@ -11,7 +11,6 @@ The chapter on alternative text shows them.
 """
 
 import argparse
-import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,11 +19,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from benchmarks import record
 from companion import checkpoints, datasets, metrics, scenes, tasks
 from companion.apps.alt_wording import PERSONS, neutral
 from companion.datasets import Example
 from companion.decoding import Caption
-from companion.files import atomic_write
 from companion.metrics import calibration, nouns
 from companion.metrics.calibration import Confidence
 from companion.model_card import RESAMPLES, bootstrap_interval
@@ -153,21 +152,14 @@ def main() -> None:
     parser.add_argument("everyday", type=Path, metavar="EVERYDAY")
     options = parser.parse_args()
     weights = {name: checkpoints.card(name)["sha256"] for name in ("scenes", "photos")}
-    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    if results.get("weights") != weights:
-        results = {
-            "weights": weights,
-            "card_captions": checkpoints.card("photos").get("confidence", {}).get("captions"),
-        }
+    captions = checkpoints.card("photos").get("confidence", {}).get("captions")
+    results = record.read(RESULTS, {"weights": weights, "card_captions": captions})
     work = {
         "scenes": measure_scenes,
         "flickr8k": lambda: measure_photos(options.flickr8k, skip=tasks.photos.VALIDATION_SIZE),
         "everyday": lambda: measure_photos(options.everyday, skip=0),
     }
-    for name, run in work.items():
-        if name not in results:
-            results[name] = run()
-            atomic_write(RESULTS, json.dumps(results).encode() + b"\n")
+    record.complete(RESULTS, results, work)
     for name in work:
         print(name, {key: value for key, value in results[name].items() if not isinstance(value, list)})
 

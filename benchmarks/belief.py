@@ -15,7 +15,6 @@ measured again with the same weights. The chapter on hallucination and confidenc
 """
 
 import argparse
-import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence, Set
 from pathlib import Path
@@ -26,11 +25,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from benchmarks import photographs
+from benchmarks import photographs, record
 from companion import checkpoints, datasets, decoding, scenes, tasks
 from companion.decoding import Caption
 from companion.encoders import Grid
-from companion.files import atomic_write
 from companion.metrics import calibration, consistency, detection, grounding, hallucination, nouns
 from companion.metrics.calibration import auc
 from companion.metrics.grounding import covered
@@ -365,9 +363,7 @@ def main() -> None:
     parser.add_argument("everyday", type=Path, metavar="EVERYDAY")
     options = parser.parse_args()
     weights = {name: checkpoints.card(name)["sha256"] for name in ("scenes", "photos")}
-    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    if results.get("weights") != weights:
-        results = {"weights": weights, "coverages": COVERAGES}
+    results = record.read(RESULTS, {"weights": weights, "coverages": COVERAGES})
     work: dict[str, Callable[[], dict[str, Any]]] = {
         "validation": lambda: measure_scenes("validation", None),
         "compositional": lambda: measure_scenes("compositional", results["validation"]["abstention"]),
@@ -375,10 +371,8 @@ def main() -> None:
         "everyday": lambda: measure_photographs(options.everyday, 0, results["flickr8k"]["chosen"]),
         "test": lambda: measure_scenes("test", results["validation"]["abstention"]),
     }
-    for name, measure in work.items():
-        if name not in results:
-            results[name] = measure()
-            atomic_write(RESULTS, json.dumps(results).encode() + b"\n")
+    record.complete(RESULTS, results, work)
+    for name in work:
         report(name, results[name])
 
 

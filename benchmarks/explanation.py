@@ -17,7 +17,6 @@ the tables. It takes about five minutes of one core.
 """
 
 import copy
-import json
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -28,9 +27,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from benchmarks import record
 from companion import checkpoints, models, scenes, tasks
 from companion.decoders import State
-from companion.files import atomic_write
 from companion.metrics import grounding, redirection
 from companion.models import Captioner
 
@@ -410,16 +409,10 @@ def parts(captioner: Captioner, words: Sequence[Word]) -> dict[str, Callable[[],
 def main() -> None:
     """Measure what is missing in explanation.json."""
     weights = checkpoints.card("scenes")["sha256"]
-    results: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    if results.get("weights") != weights:
-        results = {"weights": weights, "split": "validation", "scenes": SCENES, "counts": COUNTS}
+    facts = {"weights": weights, "split": "validation", "scenes": SCENES, "counts": COUNTS}
+    results = record.read(RESULTS, facts)
     captioner = checkpoints.load("scenes").eval().requires_grad_(False)
-    for name, measure in parts(captioner, find_words(captioner)).items():
-        if name not in results:
-            results[name] = measure()
-            lines = ",\n".join(f" {json.dumps(key)}: {json.dumps(value)}" for key, value in results.items())
-            atomic_write(RESULTS, f"{{\n{lines}\n}}\n".encode())
-            print(name, flush=True)
+    record.complete(RESULTS, results, parts(captioner, find_words(captioner)))
 
 
 if __name__ == "__main__":

@@ -28,7 +28,8 @@ from benchmarks.run import processor
 from companion import checkpoints, datasets, decoding, exporting, scenes
 from companion.decoding import Caption
 from companion.encoders import Grid
-from companion.exporting import GRAPHS, OnnxCaptioner
+from companion.exporting import OnnxCaptioner
+from companion.exporting.graphs import GRAPHS
 from companion.files import atomic_write
 from companion.model_card import bootstrap_interval
 from companion.models import LENGTH_POWER, Captioner

@@ -7,7 +7,7 @@ import sys
 import pytest
 import torch
 
-from benchmarks import growth, measure, mechanisms, pairs, run
+from benchmarks import growth, measure, mechanisms, pairs, record, run
 
 SMALL = {
     "training": (lambda: pairs.training(2, 9, 12, hidden=8, vocab=20, words=6), 1e-5),
@@ -83,3 +83,13 @@ def test_run_by_its_path_it_says_how_it_is_to_be_run():
     done = subprocess.run([sys.executable, run.__file__], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 1
     assert done.stderr.splitlines() == ["run it from the root of the repository: python -m benchmarks.run"]
+
+
+def test_a_part_of_a_record_is_measured_once_for_the_same_facts(tmp_path):
+    path, made = tmp_path / "record.json", []
+    facts = {"weights": "a", "sizes": (1, 2)}
+    for weights in ("a", "a", "b"):
+        results = record.read(path, facts | {"weights": weights})
+        record.complete(path, results, {"one": lambda: made.append(1) or 1, "two": lambda: made.append(2) or 2})
+        assert json.loads(path.read_text()) == {"weights": weights, "sizes": [1, 2], "one": 1, "two": 2}
+    assert made == [1, 2, 1, 2]

@@ -16,7 +16,8 @@ from companion import checkpoints, cli, decoding, exporting, models, scenes
 from companion.checkpoints import SCALE_EXPONENT
 from companion.decoders import DECODERS, expand_beams
 from companion.encoders import fold_batch_norms
-from companion.exporting import Graph, OnnxCaptioner
+from companion.exporting import OnnxCaptioner, graphs
+from companion.exporting.graphs import Graph
 from companion.models import LENGTH_POWER
 from companion.vocabulary import SPECIALS, Vocabulary
 
@@ -159,7 +160,7 @@ def test_searchsorted_and_a_stable_sort_are_translated():
     import onnxruntime
 
     x = torch.tensor([[0.0, 0.5, 0.5, 3.0, -2.0, 0.0], [1.0, 1.0, 1.0, -1.0, 2.0, 2.0]])
-    data = exporting.to_onnx("encoder", Graph(Ranks(), {"x": x}, [{0: "batch"}], ["index", "values", "order"]))
+    data = graphs.to_onnx("encoder", Graph(Ranks(), {"x": x}, [{0: "batch"}], ["index", "values", "order"]))
     more = torch.cat([x, x.flip(1)])
     for ours, theirs in zip(
         onnxruntime.InferenceSession(data).run(None, {"x": more.numpy()}), Ranks()(more), strict=True
@@ -175,7 +176,7 @@ class Untranslatable(nn.Module):
 def test_a_part_without_a_translation_is_named():
     graph = Graph(Untranslatable(), {"x": torch.eye(3)[None]}, [{0: "batch"}], ["y"])
     with pytest.raises(ValueError, match=r"the start of this captioner has no translation to ONNX: .*eig"):
-        exporting.to_onnx("start", graph)
+        graphs.to_onnx("start", graph)
 
 
 def test_nothing_is_written_if_a_part_has_no_translation(tmp_path, monkeypatch):
@@ -184,7 +185,7 @@ def test_nothing_is_written_if_a_part_has_no_translation(tmp_path, monkeypatch):
             raise ValueError("no translation")
         return b"graph"
 
-    monkeypatch.setattr(exporting, "to_onnx", fails)
+    monkeypatch.setattr(graphs, "to_onnx", fails)
     with pytest.raises(ValueError, match="no translation"):
         exporting.export(models.build("scenes", WORDS, "tiny"), tmp_path / "out")
     assert not (tmp_path / "out").exists()
@@ -198,7 +199,7 @@ def test_a_folder_that_holds_something_is_refused_and_left_alone(tmp_path, capsy
 
 
 def test_without_its_packages_one_line_says_what_to_install(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(exporting, "PACKAGES", ("onnxruntime_that_is_not_there",))
+    monkeypatch.setattr(graphs, "PACKAGES", ("onnxruntime_that_is_not_there",))
     assert cli.main(["export", "scenes", "--out", str(tmp_path / "out")]) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert 'pip install "attention-companion[export]"' in line
@@ -210,7 +211,7 @@ def test_without_its_packages_one_line_says_what_to_install(tmp_path, monkeypatc
 @pytest.fixture
 def toy(tmp_path, monkeypatch):
     """An export whose graphs are no graphs."""
-    monkeypatch.setattr(exporting, "to_onnx", lambda name, graph: name.encode())
+    monkeypatch.setattr(graphs, "to_onnx", lambda name, graph: name.encode())
     exporting.export(models.build("scenes", WORDS, "tiny"), tmp_path)
     return tmp_path
 

@@ -59,7 +59,7 @@ def test_a_plan_gives_out_what_has_been_taught_and_collects_it_later(heading):
 
 def test_every_lecture_asks_warns_and_has_something_to_do():
     sections = re.split(r"^### ", PLANS.split("## How long the reading takes")[0], flags=re.MULTILINE)[1:]
-    assert len(sections) == len(lectures()) == 15
+    assert len(sections) == len(lectures()) == 18
     for section in sections:
         assert re.findall(r"^\*\*(.*?)\*\*", section, re.MULTILINE) == ["Read", "Ask", "What goes wrong", "In the room"]
 

@@ -1,7 +1,7 @@
 """A Sphinx extension: the directives `{all-figures}` and `{all-exercises}` list what the chapters have, with links.
 
-Both read the pages in the order of the table of contents. A figure is listed by its number and caption, an exercise by
-its number, title, difficulty and minutes.
+Both read the pages in the order of the table of contents. A figure that has a caption is listed by its number and
+caption, an exercise by its number, title, difficulty and minutes.
 """
 
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ class Item(NamedTuple):
 
 
 class AllFigures(SphinxDirective):
-    """List all figures of the book."""
+    """List all figures that have a caption, and so a number."""
 
     kind = "figure"
 

@@ -70,8 +70,10 @@ def report_saved(out: Path, fabric: Any) -> int:
     return 0
 
 
-def claim_output_dir(folder: Path, resume: bool = False) -> None:
+def claim_output_dir(folder: Path, resume: bool | None = None) -> None:
     """Make the folder, or take it if it is empty; with `resume` it may hold the files of a run.
+
+    `resume` is None for a command that cannot resume, and False for one that was not asked to.
 
     Raises:
         ValueError: it is a file, or holds anything else.
@@ -86,7 +88,8 @@ def claim_output_dir(folder: Path, resume: bool = False) -> None:
         # A file that is written in its turn under a temporary name has two dots in front.
         foreign = {name for name in foreign - set(RUN_FILES) if not name.replace("..", ".", 1).startswith(unfinished)}
     if foreign:
-        raise ValueError(f"{folder}: holds {min(foreign)} already; choose another --out (--resume continues a run)")
+        hint = "" if resume is None else " (--resume continues a run)"
+        raise ValueError(f"{folder}: holds {min(foreign)} already; choose another --out{hint}")
     folder.mkdir(parents=True, exist_ok=True)
 
 

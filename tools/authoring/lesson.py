@@ -18,7 +18,7 @@ from tools.authoring.paired import KERNEL, read_paired_text
 from tools.authoring.plain import Directive, Writer, blocks, quoted
 
 QUESTION = re.compile(r"^\*\*(\d+)\.\*\*", re.MULTILINE)  # of a quiz
-EFFORT = re.compile(r"(?:\*(?P<words>[^*]+)\.\*|(?P<stars>★+ [^.]+)\.)\s+")  # "*Easy, 5 minutes.*" or "★ 5 minutes."
+EFFORT = re.compile(r"\*([^*]+)\.\*\s+")  # "*Easy, 5 minutes.*"
 RECORDS = "../benchmarks/"
 FORECAST = "# Your forecast, before you run the next cell:"
 NOTE = """\
@@ -104,7 +104,7 @@ class Lesson:
         number = self.prose.numbers[label]
         heading = self._headings[label] = f"### Exercise {number} · {exercise.argument}"
         if effort := EFFORT.match(body):
-            words = effort["words"] or effort["stars"]
+            words = effort[1]
             heading += f" ({words[0].lower()}{words[1:]})"
             body = body[effort.end() :]
         self.cells.append(new_markdown_cell(f"{heading}\n\n{self.prose.plain(body)}"))
