@@ -4,6 +4,7 @@
 #   make test WORKERS=4                 in four processes, not in two
 #   make notebooks                      run the notebooks whose text changed, and renew the learner notebooks
 #   make notebooks NAME=03_dot_product  run one of them;  ALL=1 runs them all
+#   make pdf                            the whole book as one PDF, which needs Chromium
 #   make book PYTHON=python3.12         with another Python (3.11 or newer) than `python3`
 
 PYTHON ?= python3
@@ -23,7 +24,7 @@ READY := $(VENV)/.ready
 # active does not matter; what people set for pip, Python, IPython and Matplotlib elsewhere is kept out for the same reason.
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help book test notebooks bench course slides serve clean
+.PHONY: help book pdf test notebooks bench course slides serve clean
 unexport VIRTUAL_ENV PYTHONHOME PYTHONPATH PIP_TARGET PIP_PREFIX PIP_ROOT PIP_NO_BUILD_ISOLATION JUPYTER_PATH
 export PIP_USER := 0
 export PIP_NO_INPUT := 1
@@ -48,13 +49,18 @@ $(READY): requirements.txt requirements-torch.txt pyproject.toml
 
 # Sphinx does not renew the side bar of pages that did not change, copies no style sheet if no page changed, and forgets a page's warnings once
 # it has read it. So the pages are made anew when the frame changed, and after a failure.
-_build/.frame: _config.yml _toc.yml tools/api_page.py tools/unused_scripts.py tools/exercise_numbers.py \
-  tools/learner_links.py book/references.bib $(wildcard book/_static/*) $(READY)
+_build/.frame: _config.yml _toc.yml tools/access.py tools/addresses.py tools/api_page.py tools/folded.py tools/laboratory.py tools/learner_links.py tools/lists.py tools/page_weight.py \
+  tools/playgrounds.py tools/practice.py tools/text_index.py tools/unused_scripts.py book/references.bib \
+  $(wildcard book/_static/* book/_static/*/* book/_templates/*) $(READY)
 	@rm -rf _build/html _build/.doctrees
 	@mkdir -p _build && touch $@
 
 book: $(READY) _build/.frame
 	@$(PY) $(VENV)/bin/jupyter-book build . -W -n --keep-going || { rm -rf _build/.doctrees; exit 1; }
+
+# The whole book as one file, _build/print/attention_looked_at.pdf; Chromium prints it (apt-get install chromium).
+pdf: book
+	@$(PY) -m tools.print_book
 
 # Tests and notebooks run in $(WORKERS) processes, each with one thread, so that they do not wait for each other.
 test: export OMP_NUM_THREADS := 1

@@ -23,6 +23,8 @@ SOLUTIONS = {
 # Solutions that give the same number in words or as a fraction, which a program does not find in their text.
 IN_WORDS = {
     "ex-15-sentinel": "quarter",
+    "ex-cost-by-hand": "16, four",
+    "ex-data-limit": "7/8, one half",
     "ex-editing-hand": "⅔, ½",
     "ex-self-by-hand": "3⁄7, 1⁄7, 3⁄7",
     "ex-world-true": "",
@@ -64,10 +66,30 @@ def average(scores: list[float], values: list[float]) -> float:
         ("ex-search-hand", 0.577, math.log10(5.5 / 1.5) * 2.2 / 2.153),
         ("ex-memories-pointer", 0.64, average([1, 3, 2, 0], [0, 1, 0, 0])),
         ("ex-memories-pointer", 0.76, average([1, 3, 1, 0], [0, 1, 0, 0])),
+        ("ex-own-interval", 96, (1.96 * 0.5 / 0.10) ** 2),
+        ("ex-own-interval", 1537, (1.96 * 0.5 / 0.025) ** 2),
+        ("ex-real-time-percentile", 24, (8 + 40) / 2),
+        ("ex-real-time-percentile", 9.5, sum([5, 5, 5, 6, 6, 6, 7, 7, 8, 40]) / 10),
     ],
 )
 def test_a_mistake_gives_the_number_by_which_it_is_known(label, wrong, computed):
     assert (wrong,) in ANSWERS[label].mistakes
+    assert computed == pytest.approx(wrong, abs=ANSWERS[label].tolerance)
+
+
+@pytest.mark.parametrize(
+    ("label", "wrong", "computed"),
+    [
+        ("ex-patches-score", (4.6, 4.6), (math.log(99), math.log(99))),
+        ("ex-patches-score", (4.14, 4.16), (math.log(63), math.log(64))),
+        ("ex-vl-share", (0.877, 0.308), (64 / 73, 4 / 13)),
+        ("ex-vl-share", (0.135, 0.714), (10 / 74, 10 / 14)),
+        ("ex-real-time-row", (-6, 128, -38, 6), (-6, *(round(w * 2**6) for w in (2, -0.6, 0.1)))),
+        ("ex-real-time-row", (-4, 32, -10, 2), (-4, *(round(w * 2**4) for w in (2, -0.6, 0.1)))),
+    ],
+)
+def test_a_mistake_gives_the_numbers_by_which_it_is_known(label, wrong, computed):
+    assert wrong in ANSWERS[label].mistakes
     assert computed == pytest.approx(wrong, abs=ANSWERS[label].tolerance)
 
 
@@ -80,6 +102,8 @@ def test_the_mistaken_scales_of_the_better_example_give_their_contexts(scale, wr
 
 def test_the_fractions_in_words_are_those_numbers():
     assert ANSWERS["ex-15-sentinel"].right == (1 / 4,)
+    assert ANSWERS["ex-cost-by-hand"].right == (16, 4, 4)
+    assert ANSWERS["ex-data-limit"].right == (7 / 8, 1 / 2)
     assert ANSWERS["ex-editing-hand"].right == (2 / 3, 1 / 2)
     assert ANSWERS["ex-self-by-hand"].right == (3 / 7, 1 / 7, 3 / 7)
 

@@ -10,8 +10,8 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from tools.authoring import checks
-from tools.authoring.colab import colab_cell
+from tools.authoring import checks, notebooks
+from tools.authoring.colab import CELL_ID, colab_cell
 from tools.authoring.notebooks import choose, is_current, main
 from tools.authoring.paired import notebook_path, place, read_paired_text
 
@@ -165,7 +165,7 @@ def test_a_notebook_is_made_again_only_if_its_text_changed_or_it_is_asked_for(bo
     assert not is_current(text_file)
 
 
-def test_outputs_stay_where_prose_alone_has_changed_and_are_made_again_where_code_has(book):
+def test_outputs_stay_where_prose_alone_has_changed_and_are_made_again_where_code_has(book, monkeypatch):
     text = write(book, "import time", "print(time.perf_counter_ns())")
     path = notebook_path(text)
 
@@ -177,6 +177,9 @@ def test_outputs_stay_where_prose_alone_has_changed_and_are_made_again_where_cod
 
     first = output_after("", "")
     assert output_after("# Title", "# Another title") == first
+    for module in (checks, notebooks):
+        monkeypatch.setattr(module, "colab_cell", lambda: new_code_cell("1", id=CELL_ID))
+    assert output_after("# Another title", "# Title") == first
     assert output_after("print(", "print(1 + ") != first
 
 
@@ -193,9 +196,22 @@ def test_the_first_cell_fetches_the_package_on_colab_once_and_does_nothing_elsew
     if on_colab:
         monkeypatch.setitem(sys.modules, "google.colab", SimpleNamespace())
     monkeypatch.setattr("importlib.util.find_spec", lambda name: "there" if installed else None)
+    monkeypatch.setattr("tools.addresses.repository_url", lambda: "https://a.org/b/book")
     exec(colab_cell().source, {"get_ipython": Shell})
-    install = [("pip", "install --quiet git+https://github.com/attention-companion/attention-companion scikit-image")]
+    install = [("pip", "install --quiet git+https://a.org/b/book scikit-image")]
     assert calls == ([*install, ("restart", True)] if on_colab and not installed else [])
+
+
+@pytest.mark.parametrize(("on_colab", "installed"), [(True, False), (True, True), (False, False)])
+def test_without_an_address_the_first_cell_says_on_colab_how_to_install_the_package(
+    monkeypatch, capsys, on_colab, installed
+):
+    if on_colab:
+        monkeypatch.setitem(sys.modules, "google.colab", SimpleNamespace())
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: "there" if installed else None)
+    monkeypatch.setattr("tools.addresses.repository_url", lambda: "")
+    exec(colab_cell().source, {})
+    assert ("%pip install FOLDER" in capsys.readouterr().out) == (on_colab and not installed)
 
 
 def test_a_notebook_without_the_cell_for_colab_is_refused_and_made_again(book):
@@ -203,7 +219,7 @@ def test_a_notebook_without_the_cell_for_colab_is_refused_and_made_again(book):
     assert main(["--book", str(book)]) == 0
     made = nbformat.read(notebook_path(text_file), as_version=4)
     assert checks.no_colab_cell(made) == []
-    made.cells[0].source = made.cells[0].source.replace("github.com", "example.org")
+    made.cells[0].source = made.cells[0].source.replace("Colab", "example.org")
     assert checks.no_colab_cell(made) != []
     nbformat.write(made, notebook_path(text_file))
     assert not is_current(text_file)

@@ -11,8 +11,8 @@ import companion
 # The stages of a picture's path, from which the layers above are built. Each is a module or a package of that name.
 ORDER = [
     "files", "tokenizer", "vocabulary", "scenes", "datasets", "attention", "encoders", "patches", "tags", "decoders",
-    "decoding", "models", "metrics", "plots", "model_card", "checkpoints", "exporting", "training", "tasks", "apps",
-    "classroom", "cli",
+    "matching", "decoding", "models", "metrics", "plots", "model_card", "checkpoints", "exporting", "training", "tasks",
+    "apps", "classroom", "cli",
 ]  # fmt: skip
 
 PACKAGE = Path(companion.__file__).parent

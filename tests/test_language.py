@@ -10,6 +10,7 @@ import pytest
 
 from tools.authoring.paired import read_paired_text
 from tools.authoring.solutions import solutions
+from tools.page_report import chapters
 
 ROOT = Path(__file__).resolve().parents[1]
 TEXTS = sorted((ROOT / "book" / "text").glob("*.md"))
@@ -23,6 +24,7 @@ NAMED = {
     "fine-tuning": "PHOTOS_FINETUNE",
     "gradient clipping": "grad_clip",
     "key projection": "key_proj",
+    "learnt queries": "QueryDecoder",
     "length normalisation": "length_power",
     "query projection": "query_proj",
     "residual connection": "residual",
@@ -30,21 +32,40 @@ NAMED = {
     "weight tying": "tied_output_proj",
 }
 
-# Terms that the package has no use for: of an explanation, or of other people's work.
+# Terms that the package has no use for: of an explanation, of a measurement, or of other people's work.
 BOOK_ONLY = frozenset(
     (
         "ablation",
+        "attention sink",
         "bandwidth",
+        "bias amplification",
+        "completeness",
+        "confident learning",
+        "cost of not looking",
+        "deletion",
+        "dynamic quantization",
         "exposure bias",
+        "grouped-query attention",
         "hidden unit",
+        "insertion",
+        "Jensen–Shannon divergence",
         "kernel regression",
+        "label noise",
+        "latency",
+        "log-odds ratio",
         "long tail",
+        "multi-query attention",
         "overfitting",
         "permutation equivariance",
+        "plausible",
         "reward hacking",
+        "rotary positions",
         "saturation",
         "scheduled sampling",
+        "selective classification",
         "special tokens",
+        "total variation",
+        "windowed attention",
         "Zipf's law",
     )
 )
@@ -84,9 +105,7 @@ def occurs(term: str, text: str) -> bool:
 
 
 GLOSSARY = glossary()
-CHAPTERS = [
-    path.read_text(encoding="utf-8") for path in TEXTS if path.stem[0].isdigit() or path.stem == "the_drawn_world"
-]
+CHAPTERS = [path.read_text(encoding="utf-8") for path in chapters()]
 PACKAGE = "\n".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "companion").rglob("*.py")))
 
 

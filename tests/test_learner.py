@@ -108,7 +108,7 @@ LIBRARY = parse_string(
     "bibtex",
 )
 HEADER = "---\nkernelspec:\n  display_name: Python 3\n  language: python\n  name: python3\n---\n\n"
-TOY = """# 3 · Toy
+TOY = """# Toy
 
 Some {cite:p}`two`.
 
@@ -120,7 +120,7 @@ What is it?
 ```{code-cell} ipython3
 ---
 tags: [hide-input, hide-output]
-mystnb: {figure: {caption: It was two.}}
+mystnb: {figure: {caption: It was two., name: fig-two}}
 ---
 print(2)
 ```
@@ -136,7 +136,7 @@ forecast = 3
 
 ```{code-cell} ipython3
 ---
-mystnb: {figure: {caption: "A bar, after {cite:t}`one`."}}
+mystnb: {figure: {caption: "A bar, after {cite:t}`one`, see {numref}`fig-two`.", name: fig-bar}}
 ---
 forecast
 ```
@@ -171,7 +171,8 @@ assert 2 + 2 == 4
 
 
 def toy_writer() -> Writer:
-    return Writer(LIBRARY, {"ex-add": "3.1"}, {"other": "other.ipynb", "faq": "https://a.org/faq.html"})
+    labels = {"ex-add": "Exercise 3.1", "fig-two": "Figure 3.1", "fig-bar": "Figure 3.2"}
+    return Writer(LIBRARY, labels, {"other": "other.ipynb", "faq": "https://a.org/faq.html"})
 
 
 def toy(tmp_path: Path, text: str) -> Lesson:
@@ -181,19 +182,20 @@ def toy(tmp_path: Path, text: str) -> Lesson:
 
 def test_a_text_becomes_a_notebook_to_work_in_and_one_of_solutions(tmp_path):
     lesson = toy(tmp_path, TOY)
-    notebook, solved = lesson.learner_notebook("toy", "https://a.org/toy.html"), lesson.solutions_notebook("toy")
+    notebook, solved = lesson.learner_notebook(3, "https://a.org/toy.html"), lesson.solutions_notebook(3)
     cells = [cell.source for cell in notebook.cells[1:]]
     assert cells[0].startswith("# 3 · Toy\n\nThis is the notebook of [the chapter](https://a.org/toy.html)")
     assert cells[0].endswith("Some (Löwe and Xu, 2017).\n\n> **Predict, then run**\n>\n> What is it?")
     assert cells[1:3] == [FORECAST, "print(2)"]
     assert notebook.cells[3].metadata == {"jupyter": {"source_hidden": True}}
-    assert cells[3:6] == ["> **Predict, then run**\n>\n> And now?", "forecast = 3", "forecast"]
-    assert cells[6] == "**Figure.** A bar, after de Vries (2016)."
-    assert cells[7] == "### Exercise 3.1 · Add (easy, 5 minutes)\n\nTwo and two?\n\n    x = 1"
-    assert cells[8] == "# Your answer to exercise 3.1:"
-    assert cells[9] == "**1.** Which?\n\n- (a) This."
-    assert cells[10].startswith("## Cited here\n\n- A. Löwe and B. Xu. B. 2017.")
-    assert len(cells) == 11
+    assert cells[3] == "**Figure 3.1.**"
+    assert cells[4:7] == ["> **Predict, then run**\n>\n> And now?", "forecast = 3", "forecast"]
+    assert cells[7] == "**Figure 3.2.** A bar, after de Vries (2016), see Figure 3.1."
+    assert cells[8] == "### Exercise 3.1 · Add (easy, 5 minutes)\n\nTwo and two?\n\n    x = 1"
+    assert cells[9] == "# Your answer to exercise 3.1:"
+    assert cells[10] == "**1.** Which?\n\n- (a) This."
+    assert cells[11].startswith("## Cited here\n\n- A. Löwe and B. Xu. B. 2017.")
+    assert len(cells) == 12
     assert [cell.source for cell in solved.cells[1:3]] == [
         "### Exercise 3.1 · Add\n\nFour.\n\n```python\nassert 2 + 2 == 4\n```",
         "## Quiz\n\n**1.** (a), by Chen et al. (2018).",
@@ -201,10 +203,15 @@ def test_a_text_becomes_a_notebook_to_work_in_and_one_of_solutions(tmp_path):
 
 
 def test_the_same_text_gives_the_same_bytes_and_no_id_twice(tmp_path):
-    made = [nbformat.writes(toy(tmp_path, TOY).learner_notebook("toy", "p")) for _ in range(2)]
+    made = [nbformat.writes(toy(tmp_path, TOY).learner_notebook(3, "p")) for _ in range(2)]
     assert made[0] == made[1]
     ids = [cell.id for cell in nbformat.reads(made[0], as_version=4).cells]
     assert len(set(ids)) == len(ids)
+
+
+def test_a_playground_lives_in_the_page_alone(tmp_path):
+    lesson = toy(tmp_path, "# Toy\n\nBefore.\n\n:::{playground} beam\nPlay.\n:::\n\nAfter.\n")
+    assert lesson.learner_notebook("toy", "p").cells[1].source.endswith("Before.\n\nAfter.")
 
 
 @pytest.mark.parametrize(
@@ -214,6 +221,7 @@ def test_the_same_text_gives_the_same_bytes_and_no_id_twice(tmp_path):
         ("{doc}`x`", "role {doc}"),
         ("{cite:t}`none`", "citation of none"),
         ("{ref}`ex-none`", "reference to ex-none"),
+        ("{numref}`fig-none`", "reference to fig-none"),
         ("[a](none.ipynb)", "link to none.ipynb"),
         (":::{admonition} A\nb", "no end of"),
     ],
@@ -241,7 +249,7 @@ def test_a_directive_ends_at_the_first_fence_that_is_as_long_and_code_is_no_dire
     [
         ("{cite:t}`one,two`", "de Vries (2016) and Löwe and Xu (2017)"),
         ("{cite:p}`one, three`", "(de Vries, 2016; Chen et al., 2018)"),
-        ("{ref}`ex-add`", "Exercise 3.1"),
+        ("{ref}`ex-add` {numref}`fig-bar`", "Exercise 3.1 Figure 3.2"),
         ("[a](other.ipynb#part) [b](faq.ipynb)", "[a](other.ipynb#part) [b](https://a.org/faq.html)"),
         ("`{cite:t}` ``a ` [b](none.md)``", "`{cite:t}` ``a ` [b](none.md)``"),
         ("```\n{cite:t}`none`\n```", "```\n{cite:t}`none`\n```"),

@@ -1,5 +1,7 @@
 """The pages and the learner notebooks: the same numbers, the buttons, the archive, and what Colab fetches."""
 
+import base64
+import io
 import re
 import subprocess
 import sys
@@ -7,41 +9,105 @@ import zipfile
 from pathlib import Path
 from types import SimpleNamespace
 
+import nbformat
 import pytest
+from nbformat.v4 import new_output
+from PIL import Image
 
 from tools import learner_links
-from tools.authoring import colab, learner
-from tools.authoring.solutions import exercise_numbers
+from tools.authoring import colab, contents, learner
+from tools.authoring.paired import notebook_path, read_paired_text
 
 ROOT = Path(__file__).resolve().parents[1]
 BUILT = ROOT / "_build" / "html"
 
-CONFIG = 'extensions = ["myst_parser", "sphinx_exercise", "tools.exercise_numbers"]\n'
-INDEX = "# A book\n\n```{toctree}\nthird\nother\n```\n"
+CONFIG = """
+extensions = ["myst_nb", "sphinx_exercise", "sphinx_external_toc", "sphinx_multitoc_numbering"]
+html_secnumber_suffix = " · "
+numfig_format = {"figure": "Figure %s"}
+nb_execution_mode = "off"
+exclude_patterns = ["text"]
+"""
+HEADER = "---\nkernelspec:\n  display_name: Python 3\n  language: python\n  name: python3\n---\n\n"
+TOC = """
+format: jb-book
+root: index
+parts:
+  - caption: A
+    numbered: 1
+    chapters: [{file: first}, {file: third}]
+  - caption: B
+    numbered: 1
+    chapters: [{file: second}]
+  - caption: Back
+    chapters: [{file: other}]
+"""
+BUFFER = io.BytesIO()
+Image.new("RGB", (2, 2)).save(BUFFER, "png")
+PNG = base64.b64encode(BUFFER.getvalue()).decode()
 EXERCISE = "```{{exercise}} Title\n:label: {0}\n\nText.\n```\n\nSee {{ref}}`{0}`.\n"
+FIGURE = """
+```{{code-cell}} ipython3
+---
+mystnb: {{figure: {{caption: Seen., name: {0}}}, image: {{alt: A dot.}}}}
+---
+picture
+```
+
+See {{numref}}`{0}`.
+"""
 PAGES = {
-    "third": "# 3 · Three\n\n" + EXERCISE.format("ex-a") + "\n## Part\n\n" + EXERCISE.format("ex-b"),
-    "other": "# Other\n\n" + EXERCISE.format("ex-c"),
+    "first": "# One\n\n" + EXERCISE.format("ex-a") + "\n## Part\n\n" + EXERCISE.format("ex-b"),
+    "third": "# Two\n\n## Part\n\n" + FIGURE.format("fig-a") + EXERCISE.format("ex-c") + FIGURE.format("fig-b"),
+    "second": "# Three\n\n" + FIGURE.format("fig-c"),
+    "other": "# Back\n\nText.\n",
 }
 
 
-def test_exercises_are_counted_by_chapter_on_the_page_and_in_the_notebook(tmp_path):
+def write_page(folder: Path, name: str) -> Path:
+    """Write the text of a page and its notebook, whose code cells all have a picture; return the path of the text."""
+    text = folder / "text" / f"{name}.md"
+    text.parent.mkdir(exist_ok=True)
+    text.write_text(HEADER + PAGES[name])
+    notebook = read_paired_text(text)
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs = [new_output("display_data", {"image/png": PNG})]
+    nbformat.write(notebook, notebook_path(text))
+    return text
+
+
+def test_chapters_figures_and_exercises_have_the_same_numbers_on_the_page_and_in_the_notebook(tmp_path):
+    """The pages are counted by Sphinx, the notebooks by `tools.authoring.contents`."""
     (tmp_path / "conf.py").write_text(CONFIG)
-    for name, text in {"index": INDEX, **PAGES}.items():
-        (tmp_path / f"{name}.md").write_text(text)
+    (tmp_path / "index.md").write_text("# A book\n")
+    (tmp_path / "_toc.yml").write_text(TOC)
+    texts = {name: write_page(tmp_path, name) for name in PAGES}
     command = [sys.executable, "-m", "sphinx", "-q", "-W", str(tmp_path), str(tmp_path / "built")]
     ran = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, cwd=ROOT)
     assert ran.returncode == 0, ran.stderr
+    chapters = contents.chapter_numbers(tmp_path / "_toc.yml")
+    assert chapters == {"first": 1, "third": 2, "second": 3}
     displayed = {}
-    for name in PAGES:
+    for name, number in chapters.items():
         page = (tmp_path / "built" / f"{name}.html").read_text()
-        displayed |= dict(re.findall(r'id="(ex-\w)".*?Exercise ([\d.]+)', page, re.DOTALL))
-        references = dict(
-            re.findall(r'href="#(ex-\w)"[^>]*><span class="std std-numref">Exercise ([\d.]+)</span>', page)
-        )
-        assert references == exercise_numbers(PAGES[name])
-    assert displayed == {"ex-a": "3.1", "ex-b": "3.2", "ex-c": "1"}
-    assert displayed == {label: number for text in PAGES.values() for label, number in exercise_numbers(text).items()}
+        assert re.search(rf'<h1><span class="section-number">{number} · </span>', page)
+        references = dict(re.findall(r'href="#([\w-]+)"[^>]*><span class="std std-numref">(\w+ [\d.]+)</span>', page))
+        assert references == contents.labels(texts[name], number)
+        for label, text in references.items():
+            assert re.search(rf'id="{label}".*?<span class="caption-number">{text} *</span>', page, re.DOTALL)
+        displayed |= references
+    assert displayed == {
+        "ex-a": "Exercise 1.1", "ex-b": "Exercise 1.2", "ex-c": "Exercise 2.1",
+        "fig-a": "Figure 2.1", "fig-b": "Figure 2.2", "fig-c": "Figure 3.1",
+    }  # fmt: skip
+    assert "section-number" not in (tmp_path / "built" / "other.html").read_text().split("<h1>")[1].split("</h1>")[0]
+
+
+def test_a_caption_without_a_name_is_refused(tmp_path):
+    (tmp_path / "page.md").write_text(HEADER + FIGURE.format("fig-a").replace(", name: fig-a", ""))
+    with pytest.raises(ValueError, match=r"page\.md: a caption without a name"):
+        contents.labels(tmp_path / "page.md", 1)
 
 
 def context() -> dict:
@@ -51,9 +117,11 @@ def context() -> dict:
         "https://binder.org/?urlpath=lab/tree/book/06_masks.ipynb",
     ]
     source = {"label": "download-source-button", "url": "../_sources/book/06_masks.ipynb"}
+    edit = {"label": "source-edit-button", "url": "https://a.org/edit/main/book/06_masks.ipynb"}
     groups = [
         {"buttons": [{"url": address} for address in addresses]},
         {"buttons": [source, {"javascript": "print()"}]},
+        {"buttons": [edit]},
     ]
     return {"header_buttons": [*groups, {"label": "search"}], "pathto": lambda path, _: f"../{path}"}
 
@@ -61,12 +129,13 @@ def context() -> dict:
 def test_the_buttons_of_a_chapter_open_its_learner_notebook_and_those_of_other_pages_stay():
     app, page = SimpleNamespace(srcdir=ROOT), context()
     learner_links.link_learner_notebook(app, "book/06_masks", "", page, None)
-    launch, download, _ = page["header_buttons"]
+    launch, download, source, _ = page["header_buttons"]
     assert [button["url"] for button in launch["buttons"]] == [
         "https://colab.org/blob/main/notebooks/06_masks.ipynb",
         "https://binder.org/?urlpath=lab/tree/notebooks/06_masks.ipynb",
     ]
     assert download["buttons"][0]["url"] == "../notebooks/06_masks.ipynb"
+    assert source["buttons"][0]["url"] == "https://a.org/edit/main/book/text/06_masks.md"
     other, untouched = context(), context()
     learner_links.link_learner_notebook(app, "book/faq", "", other, None)
     assert other["header_buttons"] == untouched["header_buttons"]
@@ -101,10 +170,11 @@ def test_the_records_are_fetched_on_colab_once_and_nothing_happens_elsewhere(tmp
 
     def clone(command: str) -> None:
         commands.append(command)
-        (tmp_path / "attention-companion" / "notebooks").mkdir(parents=True)
-        (tmp_path / "attention-companion" / "benchmarks").mkdir()
+        (tmp_path / "book" / "notebooks").mkdir(parents=True)
+        (tmp_path / "book" / "benchmarks").mkdir()
 
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("tools.addresses.repository_url", lambda: "https://a.org/b/book")
     code = f"import sys\n{colab.records_cell().source}"
     names = {"get_ipython": lambda: SimpleNamespace(system=clone)}
     exec(code, names)
@@ -115,8 +185,21 @@ def test_the_records_are_fetched_on_colab_once_and_nothing_happens_elsewhere(tmp
     exec(code, names)
     exec(code, names)
     assert len(commands) == 1
-    assert commands[0] in ("", "git clone --quiet --depth 1 https://github.com/attention-companion/attention-companion")
+    assert commands[0] in ("", "git clone --quiet --depth 1 https://a.org/b/book")
     assert Path("../benchmarks").exists()
+
+
+def test_without_an_address_the_cell_says_on_colab_where_the_records_are(tmp_path, monkeypatch, capsys):
+    (tmp_path / "notebooks").mkdir()
+    monkeypatch.chdir(tmp_path / "notebooks")
+    monkeypatch.setattr("tools.addresses.repository_url", lambda: "")
+    monkeypatch.setitem(sys.modules, "google.colab", SimpleNamespace())
+    code = f"import sys\n{colab.records_cell().source}"
+    exec(code, {})
+    assert "%cd FOLDER/notebooks" in capsys.readouterr().out
+    (tmp_path / "benchmarks").mkdir()
+    exec(code, {})
+    assert capsys.readouterr().out == ""
 
 
 @pytest.mark.skipif(not (BUILT / "notebooks").exists(), reason="the pages are not built: run `make book` first")
@@ -125,7 +208,7 @@ def test_the_built_pages_open_the_learner_notebooks_and_count_as_they_do():
     assert texts
     for text in texts:
         page = (BUILT / "book" / f"{text.stem}.html").read_text(encoding="utf-8")
-        assert f"/blob/main/notebooks/{text.stem}.ipynb" in page
-        displayed = re.findall(r'<span class="caption-number">Exercise ([\d.]+) *</span>', page)
-        assert displayed == list(exercise_numbers(text.read_text(encoding="utf-8")).values())
+        assert re.search(rf'<a href="\.\./notebooks/{text.stem}\.ipynb" download', page)
+        displayed = re.findall(r'<span class="caption-number">((?:Exercise|Figure) [\d.]+) *</span>', page)
+        assert sorted(displayed) == sorted(contents.labels(text, contents.chapter_numbers()[text.stem]).values())
     assert f'href="../notebooks/{learner_links.ARCHIVE}"' in (BUILT / "book" / "setup.html").read_text(encoding="utf-8")

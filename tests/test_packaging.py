@@ -84,11 +84,11 @@ def test_the_wheel_holds_the_package_its_weights_and_its_types_and_nothing_else(
     assert built.returncode == 0, built.stderr
     (wheel,) = tmp_path.glob("*.whl")
     files = {name for name in zipfile.ZipFile(wheel).namelist() if not re.match(r"[\w.-]+\.dist-info/", name)}
+    kinds = (".css", ".js", ".json", ".py", ".safetensors", ".tsv", ".txt", ".typed")
     kept = {
         str(path.relative_to(ROOT))
         for path in (ROOT / "companion").rglob("*")
-        if path.is_file()
-        and (path.suffix in (".py", ".typed", ".json", ".safetensors", ".tsv", ".txt") or path.name == "LICENSE")
+        if path.is_file() and (path.suffix in kinds or path.name == "LICENSE")
     }
     assert files == kept
     assert {"companion/py.typed", "companion/weights/photos/weights.safetensors"} <= files

@@ -45,12 +45,11 @@ PLACEHOLDERS = {
 # the modules and the options are looked for.
 INSTALLS, MINUTES, NETWORK, NAME = "it installs", "it takes minutes", "it needs the network", "it names a group of them"
 NOT_RUN = {
-    "git clone https://github.com/attention-companion/attention-companion": NETWORK,
-    "cd attention-companion": "it follows git clone",
     "export PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu": "it only sets a variable",
     "make book": MINUTES,
     "make test": MINUTES,
     "make bench": MINUTES,
+    "make pdf": MINUTES,
     "make serve": "it does not end",
     "make slides": MINUTES,
     "python -m benchmarks.mechanisms": MINUTES,
@@ -64,6 +63,7 @@ NOT_RUN = {
     "python -m pip download -d wheels --no-deps -r requirements.txt": NETWORK,
     "python -m pip install --upgrade pip": INSTALLS,
     "pip install -e .": INSTALLS,
+    "pip install FOLDER": INSTALLS,
     "pip install jupyter-book": INSTALLS,
     "pip install scikit-image": INSTALLS,
     "pip uninstall torchvision": INSTALLS,

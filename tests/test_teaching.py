@@ -17,10 +17,10 @@ ABOUTS = {
 WEEKS = {"Six weeks": 6, "Ten weeks": 10, "Fourteen weeks": 14}
 
 
-def chapter_file(name: int | str) -> str:
-    """Return the file of a chapter by its number or title, as `about.toml` has it."""
-    head = rf"# {name} · " if isinstance(name, int) else rf"# (?:\d+ · )?{re.escape(name)}"
-    (path,) = (path for path in TEXTS.glob("*.md") if re.search(f"^{head}", path.read_text(), re.MULTILINE))
+def chapter_file(title: str) -> str:
+    """Return the file of a chapter by the beginning of its title, as `about.toml` has it."""
+    texts = ((path, path.read_text()) for path in TEXTS.glob("*.md"))
+    (path,) = (path for path, text in texts if re.search(rf"^# {re.escape(title)}", text, re.MULTILINE))
     return path.stem
 
 
@@ -72,8 +72,6 @@ def test_the_rubric_has_the_parts_of_the_project():
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_a_link_leads_to_a_page_or_to_a_file_of_the_clone(name):
+def test_a_link_leads_to_a_page(name):
     for link in re.findall(r"\]\(([^)\s]+)\)", PAGES[name]):
-        own = re.fullmatch(r"https://github\.com/attention-companion/attention-companion/blob/main/(.*)", link)
-        path = ROOT / own[1] if own else ROOT / "book" / link
-        assert path.exists(), link
+        assert (ROOT / "book" / link).exists(), link

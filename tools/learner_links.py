@@ -1,4 +1,6 @@
-"""A Sphinx extension: the buttons of a chapter open and download its learner notebook, not the source of its page.
+"""A Sphinx extension: the buttons of a chapter open and download its learner notebook, and edit its text.
+
+The theme's buttons would lead to the notebook that the page is made from, which nobody works in and nobody edits.
 
 It also puts the learner notebooks beside the pages, one by one and together in `notebooks/learner_notebooks.zip`, with
 the recorded runs that some of them read.
@@ -21,13 +23,18 @@ EPOCH = (1980, 1, 1, 0, 0, 0)  # a zip file has dates, and the same notebooks sh
 def link_learner_notebook(
     app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None
 ) -> None:
-    """Change the addresses of the buttons on a page that has a learner notebook."""
-    notebook = f"notebooks/{page.rpartition('/')[2]}.ipynb"
-    if not (Path(app.srcdir) / notebook).exists():
-        return
+    """Change the addresses of the buttons on a page that has a text or a learner notebook."""
+    name = page.rpartition("/")[2]
+    notebook, text = f"notebooks/{name}.ipynb", f"book/text/{name}.md"
     for group in context["header_buttons"]:
         for button in group.get("buttons", ()):
-            if button.get("label") == "download-source-button":
+            label = button.get("label")
+            if label == "source-edit-button":
+                if (Path(app.srcdir) / text).exists():
+                    button["url"] = button["url"].replace(f"/{page}.ipynb", f"/{text}")
+            elif not (Path(app.srcdir) / notebook).exists():
+                continue
+            elif label == "download-source-button":
                 button["url"] = context["pathto"](notebook, 1)
             elif "url" in button:
                 button["url"] = button["url"].replace(f"/{page}.ipynb", f"/{notebook}")

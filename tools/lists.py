@@ -51,9 +51,16 @@ def fill(app: Sphinx, doctree: nodes.document, page: str) -> None:
             lines = [_line(app, page, chapter, item) for item in _items(env, chapter, mark["kind"])]
             if lines:
                 link = nodes.reference("", "", refuri=_address(app, page, chapter), internal=True)
-                link += nodes.strong("", env.titles[chapter].astext())
+                link += nodes.strong("", _title(env, chapter))
                 lists += [nodes.paragraph("", "", link), nodes.bullet_list("", *lines)]
         mark.replace_self(lists)
+
+
+def _title(env: BuildEnvironment, chapter: str) -> str:
+    """Return the title of a chapter with its number, as it stands on the page."""
+    number = env.toc_secnumbers.get(chapter, {}).get("", ())
+    prefix = ".".join(map(str, number)) + env.config.html_secnumber_suffix if number else ""
+    return prefix + env.titles[chapter].astext()
 
 
 def _reading_order(env: BuildEnvironment) -> Iterator[str]:

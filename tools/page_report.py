@@ -1,9 +1,10 @@
 """Count what the pages of the book offer a learner, and what does not fit on them: `python -m tools.page_report`.
 
 A line for each chapter, from its text and its notebook: figures and their captions, the longer side of the smallest
-picture, predictions and folded outputs, questions of the quiz, misconceptions, exercises. With `--browser`, and after
-`make book`, a second table from Chromium (`tools.page_browser`): blocks that scroll sideways, text with too little
-contrast, and what went wrong while a page was opened. tests/test_pages.py holds the bounds.
+picture, predictions and those whose answer is folded, questions of the quiz, misconceptions, exercises. With
+`--browser`, and after `make book`, a second table from Chromium (`tools.page_browser`), a line for each page:
+kilobytes, milliseconds to the first paint and until the page answers, tab stops, blocks that scroll sideways, text with
+too little contrast, and what went wrong while the page was opened. tests/test_pages.py holds the bounds.
 """
 
 import argparse
@@ -16,18 +17,20 @@ from typing import Any, NamedTuple
 
 import nbformat
 import numpy as np
-import yaml
 from nbformat import NotebookNode
 from PIL import Image
 from scipy import ndimage
 
 from tools.authoring.checks import code_cells
+from tools.authoring.contents import chapter_numbers, figure_of
 from tools.authoring.paired import notebook_path
 from tools.authoring.solutions import exercise_labels
 
 ROOT = Path(__file__).resolve().parents[1]
-NOT_CHAPTERS = ("At the back", "Teaching with this book")  # parts of _toc.yml
 BOX = r"^:::\{admonition\} %s.*?^:::$"
+PREDICT = re.compile(BOX % "Predict", re.MULTILINE | re.DOTALL)
+HEADING = re.compile("^#", re.MULTILINE)
+PNG = "image/png"
 SMALLEST_FRAME = 24  # pixels; what is smaller is a marker or a cell of a key, no picture
 
 
@@ -47,28 +50,43 @@ class Chapter(NamedTuple):
 
 def chapters() -> list[Path]:
     """Return the texts of the chapters in the order of the table of contents."""
-    parts = yaml.safe_load((ROOT / "_toc.yml").read_text())["parts"]
-    pages = [page["file"] for part in parts if part["caption"] not in NOT_CHAPTERS for page in part["chapters"]]
-    return [ROOT / "book" / "text" / f"{Path(page).name}.md" for page in pages]
+    return [ROOT / "book" / "text" / f"{name}.md" for name in chapter_numbers()]
 
 
 def count(text: Path) -> Chapter:
     """Return the counts of a chapter."""
     source, notebook = text.read_text(encoding="utf-8"), nbformat.read(notebook_path(text), as_version=4)
-    figures = [cell for _, cell in code_cells(notebook) if _pictures(cell)]
-    sides = [side for cell in figures for picture in _pictures(cell) for side in frame_sides(picture)]
+    figures = [(cell, output.data) for _, cell in code_cells(notebook) for output in cell.outputs if is_figure(output)]
+    sides = [side for _, data in figures if PNG in data for side in frame_sides(base64.b64decode(data[PNG]))]
+    asked = [index for index, cell in enumerate(notebook.cells) if PREDICT.search(cell.source)]
     boxes = re.findall(BOX % "What people get wrong", source, re.MULTILINE | re.DOTALL)
     return Chapter(
         name=text.stem,
-        figures=sum(len(_pictures(cell)) for cell in figures),
-        captions=sum(len(_pictures(cell)) for cell in figures if _caption(cell)),
+        figures=len(figures),
+        captions=sum(bool(figure_of(cell)) for cell, _ in figures),
         frame=min(sides, default=None),
-        predictions=len(re.findall(BOX % "Predict", source, re.MULTILINE | re.DOTALL)),
-        folded=sum("hide-output" in cell.metadata.get("tags", []) for _, cell in code_cells(notebook)),
+        predictions=len(asked),
+        folded=sum(is_folded(notebook.cells[index + 1 :]) for index in asked),
         questions=len(re.findall(r"^\*\*\d+\.\*\*", source.partition("## Quiz")[2], re.MULTILINE)),
         misconceptions=sum(len(re.findall(r"^(?:\d+\.|-) ", box, re.MULTILINE)) for box in boxes),
         exercises=len(exercise_labels(source)),
     )
+
+
+def is_folded(cells: Sequence[NotebookNode]) -> bool:
+    """Return whether a folded output comes among the cells after a prediction, before the next one or a new section."""
+    for cell in cells:
+        if cell.cell_type == "markdown" and (HEADING.search(cell.source) or PREDICT.search(cell.source)):
+            return False
+        if "hide-output" in cell.metadata.get("tags", []):
+            return True
+    return False
+
+
+def is_figure(output: NotebookNode) -> bool:
+    """Return whether an output of a cell is a picture, or an explorer of attention (`companion.plots.explorer`)."""
+    data = output.get("data", {})
+    return PNG in data or 'class="attention-explorer' in "".join(data.get("text/html", ""))
 
 
 def frame_sides(png: bytes) -> list[int]:
@@ -96,15 +114,6 @@ def table(rows: Sequence[Sequence[Any]], heads: Sequence[str]) -> str:
     return "\n".join("  ".join([row[0].ljust(widths[0]), *rest]) for row, rest in zip(cells, aligned, strict=True))
 
 
-def _pictures(cell: NotebookNode) -> list[bytes]:
-    found = (output.get("data", {}).get("image/png") for output in cell.outputs)
-    return [base64.b64decode(png) for png in found if png]
-
-
-def _caption(cell: NotebookNode) -> str:
-    return str(((cell.metadata.get("mystnb") or {}).get("figure") or {}).get("caption") or "").strip()
-
-
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(prog="python -m tools.page_report", description="Count what the pages offer.")
@@ -116,7 +125,9 @@ def main() -> None:
     if browser:
         from tools import page_browser
 
-        seen = page_browser.visit([ROOT / "_build" / "html" / "book" / f"{text.stem}.html" for text in texts])
+        pages = sorted((ROOT / "_build" / "html" / "book").glob("*.html"))
+        with page_browser.browser() as running:
+            seen = [page_browser.visit(running, page) for page in pages]
         print("\n" + table(seen, page_browser.Visit._fields))
 
 

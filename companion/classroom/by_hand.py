@@ -232,4 +232,94 @@ ANSWERS = {
             (0.76,): "The pointer is added to the logit of *dog*; it does not replace it.",
         },
     ),
+    "ex-own-interval": Answer(
+        "the number of pictures for an interval of plus or minus 5 points",
+        (384,),
+        {
+            (96,): "This many give plus or minus 10 points.",
+            (1537,): "This many give an interval that is 5 points wide, from end to end.",
+            (20,): "The standard deviation falls with the root of the number of pictures.",
+        },
+        17.0,  # whoever takes two standard deviations for 1.96 is right, too
+    ),
+    "ex-patches-score": Answer(
+        "the score of the blank place, and that of the register",
+        (8.74, 8.75),
+        {
+            (8.75, 8.74): "The two are exchanged: beside a register there is one place more.",
+            (4.6, 4.6): "All the other places have a share, not one of them.",
+            (4.14, 4.16): "With this score the context is one half.",
+            (8.74, 8.74): "The register stands beside all 64 places; the blank place is one of them.",
+        },
+    ),
+    "ex-vl-share": Answer(
+        "the share of the picture with 64 places, and with four queries",
+        (0.865, 0.286),
+        {
+            (0.877, 0.308): "The tenth word also reads itself.",
+            (0.135, 0.714): "This is the share of the words.",
+            (0.286, 0.865): "The two are exchanged.",
+        },
+        0.002,
+    ),
+    "ex-real-time-row": Answer(
+        "the exponent and the three integers, four numbers",
+        (-5, 64, -19, 3),
+        {
+            (-6, 128, -38, 6): "An integer of int8 is at most 127, and the scale must not be smaller than 2 / 127.",
+            (-4, 32, -10, 2): "There is a smaller power of two that is large enough.",
+            (5, 64, -19, 3): "The scale is smaller than one, so the exponent is negative.",
+            (-5, 64, 19, 3): "Signs stay.",
+        },
+    ),
+    "ex-real-time-percentile": Answer(
+        "p95 of the ten captions, in milliseconds",
+        (25.6,),
+        {
+            (40,): "This is the largest value: NumPy interpolates between two.",
+            (24,): "Between ten values there are nine steps: the position is 95 % of nine, not of ten.",
+            (8,): "The position is rounded down: NumPy interpolates between two values.",
+            (9.5,): "This is the mean.",
+        },
+    ),
+    "ex-cost-by-hand": Answer(
+        "the factor for the table, for the window, and for linear attention, three numbers",
+        (16, 4, 4),
+        {
+            (4, 4, 4): "The table has an entry for every pair of places.",
+            (4, 2, 2): "Twice as many places on a side are four times as many places.",
+            (16, 16, 4): "The window of a place does not grow with the picture.",
+            (16, 4, 16): "Linear attention never compares two places with each other.",
+        },
+    ),
+    "ex-data-limit": Answer(
+        "the limit with seven wrong colours, and with one",
+        (7 / 8, 1 / 2),
+        {
+            (1 / 2, 1 / 2): "Each of seven wrong colours has a seventh of the mistakes.",
+            (7 / 8, 7 / 8): "The only wrong colour has all of the mistakes.",
+            (1 / 8, 1 / 2): "This is the share of right colours at the limit.",
+            (6 / 7, 1 / 2): "The right colour has what the wrong ones leave, and not always one.",
+        },
+    ),
+    "ex-explanation-by-hand": Answer(
+        "integrated gradients, two numbers",
+        (3, 3),
+        {
+            (6, 6): "This is occlusion, and also gradient times difference.",
+            (3, 2): "This is the gradient at the end of the path.",
+            (1.5, 1): "The mean gradient is multiplied by the difference of the inputs.",
+            (2, 3): "This is the difference of the inputs.",
+        },
+    ),
+    "ex-belief-auc": Answer(
+        "the AUC of the signal, and that of a constant one",
+        (0.875, 0.5),
+        {
+            (0.75, 0): "A tie counts one half, not nothing.",
+            (1, 1): "A tie counts one half, not one.",
+            (0.875, 0): "With a constant signal every pair is a tie.",
+            (0.125, 0.5): "A true caption should have the larger signal.",
+        },
+    ),
 }

@@ -6,6 +6,7 @@ with `plt.show()`, a command writes `png(axes)`. There is a file for each kind o
 
 from companion.plots.decoding import intervals, tree
 from companion.plots.diagrams import flowchart
+from companion.plots.explorer import Explorer, beside, explorer
 from companion.plots.grids import Box, heatmap, receptive_field, tokens
 from companion.plots.grounding import against_chance, gallery, graded_filmstrip
 from companion.plots.images import aspect_ratio, filmstrip, filmstrips, overlay, picture, picture_array, pictures
@@ -22,10 +23,13 @@ __all__ = [
     "COLOUR_MAP",
     "GREY",
     "Box",
+    "Explorer",
     "against_chance",
     "aspect_ratio",
+    "beside",
     "curves",
     "dot_range",
+    "explorer",
     "filmstrip",
     "filmstrips",
     "flowchart",

@@ -12,7 +12,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 
-GREY = "#7a7f87"
+GREY = "#71767e"  # a contrast of 4.5 to 1 both on white and on the black behind figures in the dark theme
 COLOURS = ("#3b82c4", "#e07b39", "#3f9e6d", "#b55a9e", "#c9a227", "#6f7bd6", "#c4524f", "#4aa3a8")
 COLOUR_MAP = "viridis"
 

@@ -5,7 +5,7 @@ an interruption, `distributed` over processes, `feature_cache` of grids on disk.
 from companion.training import distributed, feature_cache
 from companion.training.batches import Batch, BatchSource, CaptionBatches
 from companion.training.config import TrainConfig, lr_at
-from companion.training.loop import cross_entropy, fit, parameter_groups, train_step
+from companion.training.loop import LossFn, cross_entropy, fit, parameter_groups, train_step
 from companion.training.losses import alignment_loss, caption_loss, doubly_stochastic_loss, word_dropout
 from companion.training.reinforce import RewardFn, caption_ids, cider_reward, has_signal, rloo_loss, token_log_probs
 from companion.training.resume import load_state, restore, save_state
@@ -14,6 +14,7 @@ __all__ = [
     "Batch",
     "BatchSource",
     "CaptionBatches",
+    "LossFn",
     "RewardFn",
     "TrainConfig",
     "alignment_loss",

@@ -27,6 +27,9 @@ from companion.training.reinforce import RewardFn, rloo_loss
 from companion.training.resume import load_state, reference_model, save_reference, save_state
 from companion.vocabulary import Vocabulary
 
+# From the model, as Fabric wraps it, the captioner itself, a batch and the hyperparameters to the loss of the captions.
+LossFn = Callable[[nn.Module, Captioner, Batch, TrainConfig], Tensor]
+
 
 def fit(
     captioner: Captioner,
@@ -37,6 +40,7 @@ def fit(
     validate: Callable[[Captioner], dict[str, float]],
     resume: bool = False,
     fabric: Fabric | None = None,
+    loss_fn: LossFn | None = None,
     reward_fn: RewardFn | None = None,
     rl_batches: BatchSource | None = None,
 ) -> list[dict[str, Any]]:
@@ -51,6 +55,7 @@ def fit(
             nothing.
         resume: continue from the last finished epoch in `out`.
         fabric: devices and precision; one CPU process if None.
+        loss_fn: the loss of a batch of captions; `cross_entropy` if None.
         reward_fn: scores sampled captions in the `config.rl_epochs`. Their logged loss has the size of an update, not
             of an error.
         rl_batches: the data of those epochs, if it is not `batches`.
@@ -59,7 +64,7 @@ def fit(
         ValueError: the state in `out` is damaged or of another run, or the loss is no longer finite.
     """
     assert reward_fn or not config.rl_epochs, "reinforcement learning needs a reward function"
-    out, fabric = Path(out), fabric or distributed.launch()
+    out, fabric, loss_fn = Path(out), fabric or distributed.launch(), loss_fn or cross_entropy
     distributed.convert_sync_batchnorm(captioner)
     optimizer = torch.optim.AdamW(parameter_groups(captioner, config.weight_decay), lr=config.lr, betas=(0.9, 0.98))
     model, optimizer = fabric.setup(captioner, optimizer)
@@ -100,9 +105,9 @@ def fit(
                         reference=reference, kl_weight=config.kl_weight,
                     )  # fmt: skip
                     if config.rl_ce_weight:  # keeps what the reward does not ask for (Ouyang et al. 2022, equation 2)
-                        loss = loss + config.rl_ce_weight * cross_entropy(model, captioner, batch, config)
+                        loss = loss + config.rl_ce_weight * loss_fn(model, captioner, batch, config)
                 else:
-                    loss = cross_entropy(model, captioner, batch, config)
+                    loss = loss_fn(model, captioner, batch, config)
             lr = lr_at((epoch - first) * len(data) + i, epochs * len(data), peak, warm_up=config.warm_up)
             total += train_step(fabric, model, optimizer, loss=loss, grad_clip=config.grad_clip, lr=lr)
         mean = distributed.all_reduce_mean(total / len(data))

@@ -1,9 +1,10 @@
 """Authoring: from a chapter's text to its executed notebook, and the rules that it keeps. A reader never imports it.
 
+contents.py      the chapters in their order, and their numbers
 paired.py        a chapter's text and its notebook, cell by cell
 checks.py        the rules for notebooks, texts and pages
 colab.py         the first cell of every notebook
-solutions.py     the exercises of a text, their numbers, and the code of their solutions
+solutions.py     the exercises of a text, and the code of their solutions
 figures.py       whether two pictures show the same figure
 notebooks.py     executes texts into notebooks (`make notebooks`)
 plain.py         MyST to plain Markdown

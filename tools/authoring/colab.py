@@ -2,17 +2,16 @@
 
 Colab has PyTorch but not this book's package. Pages leave the cell out, and everywhere else it does nothing, so texts
 do not have it: `tools.authoring.notebooks` inserts it when it makes a notebook from its text. A learner notebook whose
-chapter reads recorded runs has `records_cell` as well.
+chapter reads recorded runs has `records_cell` as well. While the repository has no address (`tools.addresses`), both
+say what to do instead.
 """
 
-from pathlib import Path
-
 import nbformat
-import yaml
 from nbformat import NotebookNode
 
+from tools import addresses
+
 CELL_ID = "on-colab"
-CONFIG = Path(__file__).resolve().parents[2] / "_config.yml"
 
 # The restart is needed because Colab has loaded older copies of some of the libraries before the first cell runs.
 SOURCE = """\
@@ -24,6 +23,14 @@ if "google.colab" in sys.modules and importlib.util.find_spec("companion") is No
     get_ipython().run_line_magic("pip", "install --quiet git+{address} scikit-image")
     get_ipython().kernel.do_shutdown(restart=True)  # then choose "Run all" once more"""
 
+WITHOUT_ADDRESS = """\
+# Google Colab does not have this book's package, and this copy of the book names no address to fetch it from.
+import importlib.util
+import sys
+
+if "google.colab" in sys.modules and importlib.util.find_spec("companion") is None:
+    print("Upload the folder of the book, then run in a cell of its own: %pip install FOLDER scikit-image")"""
+
 RECORDS_SOURCE = """\
 # This chapter reads records of longer runs. On Google Colab, fetch the repository that holds them.
 import os
@@ -34,18 +41,24 @@ if "google.colab" in sys.modules and not os.path.exists("../benchmarks"):
     os.chdir("{name}/notebooks")"""
 
 
+RECORDS_WITHOUT_ADDRESS = """\
+# This chapter reads records of longer runs, from the folder benchmarks of the book.
+import os
+
+if "google.colab" in sys.modules and not os.path.exists("../benchmarks"):
+    print("Upload the folder of the book, then run in a cell of its own: %cd FOLDER/notebooks")"""
+
+
 def colab_cell() -> NotebookNode:
     """Return the cell, not yet executed, with the repository's address from `_config.yml`."""
-    source = SOURCE.format(address=_repository())
+    address = addresses.repository_url()
+    source = SOURCE.format(address=address) if address else WITHOUT_ADDRESS
     return nbformat.v4.new_code_cell(source, id=CELL_ID, metadata={"tags": ["remove-cell"]})
 
 
 def records_cell() -> NotebookNode:
     """Return the cell that fetches the recorded runs on Colab, and changes into the folder from which they are read."""
-    source = RECORDS_SOURCE.format(address=_repository(), name=_repository().rpartition("/")[2])
+    address = addresses.repository_url()
+    name = address.rpartition("/")[2]
+    source = RECORDS_SOURCE.format(address=address, name=name) if address else RECORDS_WITHOUT_ADDRESS
     return nbformat.v4.new_code_cell(source, id="records-on-colab")
-
-
-def _repository() -> str:
-    """Return the address of the repository."""
-    return str(yaml.safe_load(CONFIG.read_text(encoding="utf-8"))["repository"]["url"])

@@ -9,12 +9,11 @@ and every solution stands below its question. From the same text come two notebo
   the first one, because JupyterLab, Colab and other editors do not fold the same cells, and what one of them leaves
   open is a spoiler. The code of a solution is no cell there: it continues the chapter, and runs where it is pasted.
 
-Every page of _toc.yml that has exercises gets both; `tools/authoring/lesson.py` makes them. The same text gives the
+Every chapter that has exercises gets both; `tools/authoring/lesson.py` makes them. The same text gives the
 same bytes. `--execute` also runs every learner notebook from top to bottom with its empty answers.
 """
 
 import argparse
-import re
 import sys
 import time
 from collections.abc import Iterator
@@ -26,11 +25,11 @@ import yaml
 from pybtex.database import BibliographyData, parse_file
 
 from companion.files import atomic_write
-from tools.authoring.colab import CONFIG
+from tools.addresses import CONFIG
+from tools.authoring.contents import chapter_numbers, labels
 from tools.authoring.lesson import Lesson
 from tools.authoring.notebooks import BOOK, execute
 from tools.authoring.plain import Writer
-from tools.authoring.solutions import exercise_numbers
 
 ROOT = BOOK.parent
 OUT = ROOT / "notebooks"
@@ -38,17 +37,16 @@ OUT = ROOT / "notebooks"
 
 @cache
 def chapter_texts() -> list[Path]:
-    """Return the texts that have exercises and stand in _toc.yml, in its order."""
-    toc = (ROOT / "_toc.yml").read_text(encoding="utf-8")
-    listed = [BOOK / "text" / f"{name}.md" for name in re.findall(r"^ *- file: *book/(\w+)", toc, re.MULTILINE)]
+    """Return the texts of the chapters that have exercises, in the order of the book."""
+    listed = [BOOK / "text" / f"{name}.md" for name in chapter_numbers()]
     return [path for path in listed if path.exists() and "{exercise}" in path.read_text(encoding="utf-8")]
 
 
 @cache
-def numbers() -> dict[str, str]:
-    """Return the number of every exercise of the book by its label."""
-    texts = [path.read_text(encoding="utf-8") for path in chapter_texts()]
-    return {label: number for text in texts for label, number in exercise_numbers(text).items()}
+def all_labels() -> dict[str, str]:
+    """Return what a reference to each exercise and each figure of the book displays."""
+    found = [labels(path, chapter_numbers()[path.stem]) for path in chapter_texts()]
+    return {label: displayed for chapter in found for label, displayed in chapter.items()}
 
 
 @cache
@@ -59,24 +57,28 @@ def library() -> BibliographyData:
 
 @cache
 def site() -> str:
-    """Return the address of the book's site."""
+    """Return the address of the book's site, or an empty string."""
     return str(yaml.safe_load(CONFIG.read_text(encoding="utf-8"))["html"]["baseurl"])
 
 
-def site_page(name: str) -> str:
-    """Return the address of a page of the book."""
-    return f"{site()}book/{name}.html"
+def page_address(name: str, prefix: str = "") -> str:
+    """Return where a page of the book is: on its site, or, while that has no address, beside `notebooks/`."""
+    if site():
+        return f"{site()}book/{name}.html"
+    suffix = "ipynb" if (BOOK / "text" / f"{name}.md").exists() else "md"
+    return f"{prefix}../book/{name}.{suffix}"
 
 
 def writer(prefix: str = "") -> Writer:
     """Return a writer for a notebook from which `notebooks/` is found under this prefix.
 
-    Links to chapters lead to their learner notebooks, links to other pages of the book to its site.
+    Links to chapters lead to their learner notebooks, links to other pages as `page_address` says.
     """
-    pages = {path.stem: site_page(path.stem) for path in [*BOOK.glob("*.md"), *BOOK.glob("text/*.md")]}
-    pages |= {f"_static/{path.stem}": f"{site()}_static/{path.name}" for path in BOOK.glob("_static/*.html")}
+    pages = {path.stem: page_address(path.stem, prefix) for path in [*BOOK.glob("*.md"), *BOOK.glob("text/*.md")]}
+    static = f"{site()}_static" if site() else f"{prefix}../book/_static"
+    pages |= {f"_static/{path.stem}": f"{static}/{path.name}" for path in BOOK.glob("_static/*.html")}
     pages |= {path.stem: f"{prefix}{path.stem}.ipynb" for path in chapter_texts()}
-    return Writer(library(), numbers(), pages)
+    return Writer(library(), all_labels(), pages)
 
 
 def outputs() -> Iterator[tuple[Path, str]]:
@@ -87,10 +89,8 @@ def outputs() -> Iterator[tuple[Path, str]]:
     """
     for text in chapter_texts():
         lesson = Lesson(text, writer(), writer("../"))
-        learner, solutions = (
-            lesson.learner_notebook(text.stem, site_page(text.stem)),
-            lesson.solutions_notebook(text.stem),
-        )
+        chapter, page = chapter_numbers()[text.stem], page_address(text.stem)
+        learner, solutions = lesson.learner_notebook(chapter, page), lesson.solutions_notebook(chapter)
         yield OUT / f"{text.stem}.ipynb", nbformat.writes(learner).rstrip("\n") + "\n"
         yield OUT / "solutions" / f"{text.stem}.ipynb", nbformat.writes(solutions).rstrip("\n") + "\n"
 

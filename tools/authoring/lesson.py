@@ -14,6 +14,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from companion.classroom.by_hand import ANSWERS
 from tools.authoring.colab import CELL_ID, colab_cell, records_cell
+from tools.authoring.contents import figure_of
 from tools.authoring.paired import KERNEL, read_paired_text
 from tools.authoring.plain import Directive, Writer, blocks, quoted
 
@@ -43,7 +44,7 @@ class Lesson:
     """
 
     def __init__(self, text: Path, prose: Writer, solution_prose: Writer) -> None:
-        self.prose, self.solution_prose = prose, solution_prose
+        self.name, self.prose, self.solution_prose = text.stem, prose, solution_prose
         self.cells: list[NotebookNode] = []
         self.solutions: list[NotebookNode] = []
         self.answers: list[str] = []
@@ -60,12 +61,12 @@ class Lesson:
                 raise ValueError(f"{text}: {error}") from error
 
     def _add_code(self, cell: NotebookNode) -> None:
-        """Add a cell of the chapter, and below it the caption of its figure, unless that would tell a folded output."""
+        """Add a cell of the chapter, and below it its figure's number, with the caption if the output is not folded."""
         tags = set(cell.metadata.get("tags", []))
         self.cells.append(code_cell(cell.source, cell.id, folded=bool(tags & {"hide-input", "hide-cell"})))
-        caption = cell.metadata.get("mystnb", {}).get("figure", {}).get("caption", "")
-        if caption and "hide-output" not in tags:
-            self._add([f"**Figure.** {self.prose.plain(caption.strip())}"])
+        if figure := figure_of(cell):
+            caption = "" if "hide-output" in tags else self.prose.plain(figure["caption"].strip())
+            self._add([f"**{self.prose.labels[figure['name']]}.** {caption}"])
 
     def _read(self, markdown: str, *, forecast_follows: bool) -> None:
         """Add what a Markdown cell holds; the code cell after it may already ask for a forecast."""
@@ -88,6 +89,8 @@ class Lesson:
                 case Directive("solution"):
                     source = f"{self._headings[block.argument]}\n\n{self.solution_prose.plain(block.body.strip())}"
                     self.solutions.append(new_markdown_cell(source))
+                case Directive("playground"):
+                    pass  # it lives in the page alone
                 case _:
                     raise ValueError(f"the directive {{{block.name}}} has no form in plain Markdown: add one here")
         self._add(parts)
@@ -101,8 +104,8 @@ class Lesson:
     def _add_exercise(self, exercise: Directive) -> None:
         """Add the question, an empty cell for the answer, and the check if there is one."""
         label, body = exercise.options["label"], exercise.body.lstrip()
-        number = self.prose.numbers[label]
-        heading = self._headings[label] = f"### Exercise {number} · {exercise.argument}"
+        name = self.prose.labels[label]
+        heading = self._headings[label] = f"### {name} · {exercise.argument}"
         if effort := EFFORT.match(body):
             words = effort[1]
             heading += f" ({words[0].lower()}{words[1:]})"
@@ -113,25 +116,29 @@ class Lesson:
             check = f'from companion.classroom import check_answer\n\ncheck_answer("{label}", answer)'
             self.cells.append(code_cell(check, f"check-{label}"))
         else:
-            self.cells.append(code_cell(f"# Your answer to exercise {number}:", f"answer-{label}"))
+            self.cells.append(code_cell(f"# Your answer to {name.lower()}:", f"answer-{label}"))
 
-    def learner_notebook(self, name: str, page: str) -> NotebookNode:
-        """Return the notebook to work in, under its name without the suffix, with the address of the chapter's page."""
+    def learner_notebook(self, chapter: int, page: str) -> NotebookNode:
+        """Return the notebook to work in, with the number of the chapter and the address of its page."""
         first, *rest = self.cells
-        title, _, opening = first.source.partition("\n")
+        _, _, opening = first.source.partition("\n")
         head = [code_cell(colab_cell().source, CELL_ID, folded=True)]
         if any(RECORDS in cell.source for cell in rest if cell.cell_type == "code"):
             head.append(code_cell(records_cell().source, records_cell().id, folded=True))
-        note = NOTE.format(page=page, name=name)
-        return finished([*head, new_markdown_cell(f"{title}\n\n{note}\n{opening}"), *rest], self.prose)
+        note = NOTE.format(page=page, name=self.name)
+        return finished([*head, new_markdown_cell(f"# {self._title(chapter)}\n\n{note}\n{opening}"), *rest], self.prose)
 
-    def solutions_notebook(self, name: str) -> NotebookNode:
+    def solutions_notebook(self, chapter: int) -> NotebookNode:
         """Return the notebook of the solutions and the answers of the quiz."""
-        title = self.cells[0].source.partition("\n")[0].lstrip("# ")
-        note = NOTE_OF_SOLUTIONS.format(title=title, name=name)
+        title = self._title(chapter)
+        note = NOTE_OF_SOLUTIONS.format(title=title, name=self.name)
         quiz = [new_markdown_cell("\n\n".join(["## Quiz", *self.answers]))] if self.answers else []
         head = new_markdown_cell(f"# Solutions: {title}\n\n{note}")
         return finished([head, *self.solutions, *quiz], self.solution_prose)
+
+    def _title(self, chapter: int) -> str:
+        """Return the title with its number, as it stands on the page."""
+        return f"{chapter} · {self.cells[0].source.partition(chr(10))[0].lstrip('# ')}"
 
 
 def code_cell(source: str, cell_id: str, *, folded: bool = False) -> NotebookNode:

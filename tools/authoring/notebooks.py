@@ -18,7 +18,7 @@ from nbval.kernel import CURRENT_ENV_KERNEL_NAME, NbvalKernelspecManager
 
 from companion.files import atomic_write
 from tools.authoring import checks
-from tools.authoring.colab import colab_cell
+from tools.authoring.colab import CELL_ID, colab_cell
 from tools.authoring.paired import differences, notebook_path, place, read_paired_text
 
 BOOK = Path(__file__).resolve().parents[2] / "book"
@@ -59,12 +59,16 @@ def execute(notebook: NotebookNode, folder: Path) -> None:
 
 
 def keep_outputs(notebook: NotebookNode, path: Path) -> bool:
-    """Take the outputs of the notebook at `path` if its code was executed and is the same; return whether it is."""
+    """Take the outputs of the notebook at `path` if its code was executed and is the same; return whether it is.
+
+    The cell for Colab may differ, which does nothing here.
+    """
     if not path.exists():
         return False
     old = nbformat.read(path, as_version=4)
     pairs = list(zip(code := _code(notebook), executed := _code(old), strict=False))
-    if len(code) != len(executed) or checks.not_executed(old) or any(a.source != b.source for a, b in pairs):
+    changed = any(a.source != b.source and a.id != CELL_ID for a, b in pairs)
+    if changed or len(code) != len(executed) or checks.not_executed(old):
         return False
     for cell, before in pairs:
         cell.outputs, cell.execution_count = before.outputs, before.execution_count

@@ -1,8 +1,9 @@
 """MyST to plain Markdown: what GitHub, Colab and a JupyterLab without extensions show as it was meant.
 
 `blocks` splits a text into prose and directives, `Writer.plain` rewrites what stands within a line (citations,
-references to exercises, links to other pages), and `quoted` makes a box. `tools.authoring.learner` puts the pieces into
-notebooks. A role or a link that is not handled here is an error, so that none reaches a learner as it stands.
+references to exercises and figures, links to other pages), and `quoted` makes a box. `tools.authoring.learner` puts
+the pieces into notebooks. A role or a link that is not handled here is an error, so that none reaches a learner as it
+stands.
 """
 
 import re
@@ -87,13 +88,13 @@ class Writer:
 
     Attributes:
         library: the entries of `book/references.bib`.
-        numbers: the number of every exercise of the book, by its label: "2.1".
+        labels: what a reference to an exercise or a figure displays, by its label: "Exercise 2.1".
         pages: where every page is found from this notebook, by its name without the suffix.
         cited: the keys of the entries, in the order in which the notebook cites them.
     """
 
     library: BibliographyData
-    numbers: Mapping[str, str]
+    labels: Mapping[str, str]
     pages: Mapping[str, str]
     cited: list[str] = field(default_factory=list)
 
@@ -101,7 +102,7 @@ class Writer:
         """Return the prose without a role, and with links that lead somewhere; code stays as it is.
 
         Raises:
-            ValueError: a role, a citation, an exercise or a page is not known.
+            ValueError: a role, a citation, an exercise, a figure or a page is not known.
         """
         return TOKEN.sub(self._replace, markdown)
 
@@ -121,10 +122,10 @@ class Writer:
                 return " and ".join(f"{name} ({year})" for name, year in self._citations(content))
             case "cite:p":
                 return f"({'; '.join(f'{name}, {year}' for name, year in self._citations(content))})"
-            case "ref":
-                if content not in self.numbers:
-                    raise ValueError(f"a reference to {content}, which is no exercise")
-                return f"Exercise {self.numbers[content]}"
+            case "ref" | "numref":
+                if content not in self.labels:
+                    raise ValueError(f"a reference to {content}, which is no exercise and no figure")
+                return self.labels[content]
         raise ValueError(f"the role {{{role}}} has no form in plain Markdown: add one to tools/authoring/plain.py")
 
     def _citations(self, keys: str) -> list[tuple[str, str]]:

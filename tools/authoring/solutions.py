@@ -1,4 +1,4 @@
-"""The exercises of a chapter's text, their numbers, and the code of their solutions.
+"""The exercises of a chapter's text, and the code of their solutions.
 
 An exercise is a directive `{exercise}` with a `:label:`. Its solution is a directive `{solution}` that names the label,
 with the code in blocks fenced by ```` ```python ````.
@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 DIRECTIVE = r"^(?P<fence>[`:]{3,})\{%s\}(?P<argument>.*)\n(?P<body>(?:.*\n)*?)(?P=fence)$"
 LABEL = re.compile(r"^:label:\s*(\S+)", re.MULTILINE)
-CHAPTER = re.compile(r"^# (\d+) · ", re.MULTILINE)
 CODE = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
@@ -29,16 +28,6 @@ def exercise_labels(text: str) -> list[str]:
     """Return the label of every exercise, in order; empty for an exercise without one."""
     labels = (LABEL.search(exercise["body"]) for exercise in _directives("exercise", text))
     return [label[1] if label else "" for label in labels]
-
-
-def exercise_numbers(text: str) -> dict[str, str]:
-    """Return the number of every exercise by its label: "2.1" in chapter 2, "1" in a chapter without a number.
-
-    The pages count in the same way (tools/exercise_numbers.py).
-    """
-    chapter = CHAPTER.search(text)
-    prefix = f"{chapter[1]}." if chapter else ""
-    return {label: f"{prefix}{count}" for count, label in enumerate(exercise_labels(text), start=1)}
 
 
 def solutions(text: str) -> list[Solution]:
