@@ -156,7 +156,7 @@
     picture.drawScene(scene, objects);
     selectObject(state.selected);
     notes.replaceChildren(...book.oddities(objects, scene).map((line) => element("li", {}, line)));
-    python.fill(element("pre", { tabIndex: 0 }, element("code", {}, book.asPython(objects, state.seed))));
+    python.fill(element("pre", {}, element("code", {}, book.asPython(objects, state.seed))));
     const request = { image: scene.image, method, width, temperature, seed: draw, prefix };
     sentence.words.setAttribute("aria-busy", "true");
     update?.(request, { objects, masks: scene.masks, since, number: changes });
