@@ -65,11 +65,11 @@ def reinforce(model: nn.Module, captioner: Captioner, batch: Batch, config: Trai
     captions = batch.tokens.shape[1]
     tokens = rearrange(batch.tokens.unsqueeze(1).expand(-1, DRAWS, -1, -1), "b draw beam word -> (b draw beam) word")
     pictures = torch.arange(len(batch.tokens), device=tokens.device).repeat_interleave(DRAWS * captions)
-    drawn = draw(decoder, captioner.encode(batch.source), pictures, tokens)
+    sampled = draw(decoder, captioner.encode(batch.source), pictures, tokens)
     words = tokens[:, 1:] != Vocabulary.pad
-    reward = drawn.word.detach().flip(1).cumsum(1).flip(1)  # of the words from this one on
+    reward = sampled.word.detach().flip(1).cumsum(1).flip(1)  # of the words from this one on
     own = rearrange(reward, "(b draw beam) word -> b draw beam word", draw=DRAWS, beam=captions)
     baseline = (own.sum(1, keepdim=True) - own) / (DRAWS - 1)
     advantage = rearrange(own - baseline, "b draw beam word -> (b draw beam) word")
-    gain = drawn.word + (advantage * drawn.place + ENTROPY_WEIGHT * drawn.entropy) * words
+    gain = sampled.word + (advantage * sampled.place + ENTROPY_WEIGHT * sampled.entropy) * words
     return -gain.sum() / words.sum()

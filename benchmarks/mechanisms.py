@@ -3,10 +3,8 @@
     python -m benchmarks.mechanisms [STUDY] [--part 0/2]
 
 A study is a table, and a row of it is a line of `STUDIES`: the arguments of `models.build`, and what is done to the
-captions of the training scenes. Everything else is equal: scenes, steps, batches, measurement. All learn from captions
-alone, by cross-entropy, without alignment supervision. A study has one learning rate for all rows, or several: then
-every row is trained with each of them under the first seed, and under the other seeds with the one that gave it the
-most truth.
+captions of the training scenes. Everything else is equal: scenes, steps, batches, learning rate, measurement. All learn
+from captions alone, by cross-entropy, without alignment supervision.
 
 Every run is added to STUDY.json when it is done, and a run that is there is not repeated: stop whenever you like, start
 again later. On two cores start `--part 0/2` and `--part 1/2` side by side. Then the rows take turns for some steps, so
@@ -19,7 +17,7 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -43,7 +41,6 @@ CONFIG = TrainConfig(epochs=4, lr=3e-3, batch_size=32, captions_per_image=2)  # 
 SIZE = "tiny"
 MEASURED_SCENES = 1000
 COLUMNS = ("truth", "exact", "cider_d", "pointing", "compositional_truth", "parameters")
-CURVE_SCENES = 200  # captioned greedily after every epoch
 TURNS = 8  # of five steps, for the time
 
 
@@ -60,7 +57,6 @@ class Study(NamedTuple):
     rows: dict[str, Row]
     split: str = "validation"  # that they are measured on
     seeds: tuple[int, ...] = (0, 1, 2)
-    rates: tuple[float, ...] = (CONFIG.lr,)  # learning rates, tried under the first seed
     columns: tuple[str, ...] = COLUMNS  # of its table
     # what it measures beside `tasks.scenes.evaluate`, from the captioner, the captions of its row, split and scenes
     measure: Callable[[Captioner, Callable[[Sequence[Scene]], list[Example]], str, int], dict[str, float]] | None = None
@@ -138,50 +134,19 @@ def untrained(vocabulary: Vocabulary, row: Row, seed: int) -> Captioner:
     return build("scenes", vocabulary, SIZE, **row.options)
 
 
-def run(world: Sequence[Scene], study: Study, *, name: str, rate: float, seed: int) -> dict[str, Any]:
-    """Train one captioner; return its scores, measured as `companion evaluate scenes` does, and its learning curves."""
+def run(world: Sequence[Scene], study: Study, *, name: str, seed: int) -> dict[str, Any]:
+    """Train one captioner and return its scores, measured as `companion evaluate scenes` does."""
     row = study.rows[name]
     captioner = untrained(vocabulary_of(world), row, seed)
-
-    few = scenes.make_dataset("validation", CURVE_SCENES)
-
-    def validate(captioner: Captioner) -> dict[str, float]:
-        return {"truth": tasks.scenes.truth_rate(tasks.scenes.caption(captioner, few, beam=1), few)}
-
     with tempfile.TemporaryDirectory() as out:
-        config = CONFIG._replace(lr=rate, seed=seed)
-        log = training.fit(captioner, training_data(world, row), config, out=out, validate=validate)
+        config = CONFIG._replace(seed=seed)
+        training.fit(captioner, training_data(world, row), config, out=out, validate=lambda _: {})
     scores = tasks.scenes.evaluate(captioner.eval(), study.split, beam=5, count=MEASURED_SCENES)
     scores["parameters"] = sum(p.numel() for p in captioner.parameters())
     if study.measure:
         scores |= study.measure(captioner, row.captions, study.split, MEASURED_SCENES)
     scores = round_scores(scores)
-    return {
-        "mechanism": name, "lr": rate, "seed": seed,
-        **{column: scores[column] for column in study.columns if column in scores},
-        "loss_curve": [epoch["loss"] for epoch in log], "truth_curve": [epoch["truth"] for epoch in log],
-    }  # fmt: skip
-
-
-def best_rate(study: Study, runs: Sequence[dict[str, Any]], name: str) -> float:
-    """Return the learning rate that gave a row the most truth under the first seed."""
-    tried = [run for run in runs if (run["mechanism"], run["seed"]) == (name, study.seeds[0])]
-    rate: float = max(tried, key=lambda run: run["truth"])["lr"]
-    return rate
-
-
-def missing(name: str, part: int, parts: int) -> Iterator[tuple[str, float, int]]:
-    """Yield row, learning rate and seed of the runs that a study lacks, of every Nth row from the Ith."""
-    study = STUDIES[name]
-    rows = list(study.rows)[part::parts]
-    first, *others = study.seeds
-    pairs = [(seed, rate) for seed in (first,) for rate in study.rates] + [(seed, None) for seed in others]
-    for seed, rate in pairs:
-        for row in rows:
-            runs = read_results(name)["runs"]
-            wanted = (row, rate or best_rate(study, runs, row), seed)
-            if wanted not in {(r["mechanism"], r["lr"], r["seed"]) for r in runs}:
-                yield wanted
+    return {"mechanism": name, "seed": seed, **{column: scores[column] for column in study.columns if column in scores}}
 
 
 def training_seconds(world: Sequence[Scene], study: Study) -> dict[str, float]:
@@ -218,7 +183,6 @@ def settings(study: Study) -> dict[str, Any]:
         "size": SIZE,
         f"{study.split}_scenes": MEASURED_SCENES,
         "threads": 1,
-        "rates": list(study.rates),
     }
 
 
@@ -243,7 +207,7 @@ def add_results(name: str, runs: list[dict[str, Any]], seconds: dict[str, float]
     try:
         fcntl.flock(folder, fcntl.LOCK_EX)
         results, order = read_results(name), list(study.rows)
-        runs = sorted([*results["runs"], *runs], key=lambda r: (order.index(r["mechanism"]), r["seed"], r["lr"]))
+        runs = sorted([*results["runs"], *runs], key=lambda r: (order.index(r["mechanism"]), r["seed"]))
         lines = ",\n  ".join(json.dumps(run) for run in runs)
         head = f'"settings": {json.dumps(settings(study))},\n "seconds": {json.dumps(seconds or results["seconds"])}'
         atomic_write(path, f'{{\n {head},\n "runs": [\n  {lines}\n ]\n}}\n'.encode())
@@ -252,13 +216,12 @@ def add_results(name: str, runs: list[dict[str, Any]], seconds: dict[str, float]
 
 
 def table(name: str) -> str:
-    """Return a line for each row at its best rate: mean over its seeds, smallest and largest in brackets, seconds."""
+    """Return a line for each row: mean over its seeds, smallest and largest in brackets, and the seconds."""
     results, study = read_results(name), STUDIES[name]
     width = max(map(len, study.rows)) + 2
     lines = ["".ljust(width) + "".join(column.rjust(21) for column in (*study.columns, "seconds"))]
     for row in study.rows:
-        tried = [run for run in results["runs"] if run["mechanism"] == row]
-        own = [run for run in tried if run["lr"] == best_rate(study, tried, row)]
+        own = [run for run in results["runs"] if run["mechanism"] == row]
         columns = [[run[column] for run in own if column in run] for column in study.columns]
         cells = [mean_and_range(values) if values else "-" for values in columns]
         cells.append(str(results["seconds"].get(row, "-")))
@@ -279,15 +242,18 @@ def main() -> None:
         prog="python -m benchmarks.mechanisms", description="Train every row of a study on the same scenes."
     )
     parser.add_argument("study", nargs="?", default="mechanisms", choices=STUDIES, help="default: mechanisms")
-    parser.add_argument("--part", default="0/1", metavar="I/N", help="every Nth row, from the Ith (default: all)")
+    parser.add_argument("--part", default="0/1", metavar="I/N", help="every Nth run, from the Ith (default: all)")
     args = parser.parse_args()
     part, parts = map(int, args.part.split("/"))
     torch.set_num_threads(1)
     study = STUDIES[args.study]
-    world = scenes.make_dataset("train", SCENES)
-    for name, rate, seed in missing(args.study, part, parts):
-        print(f"{name}, learning rate {rate}, seed {seed}", flush=True)
-        add_results(args.study, [run(world, study, name=name, rate=rate, seed=seed)])
+    wanted = [(name, seed) for seed in study.seeds for name in study.rows][part::parts]
+    done = {(r["mechanism"], r["seed"]) for r in read_results(args.study)["runs"]}
+    if missing := [pair for pair in wanted if pair not in done]:
+        world = scenes.make_dataset("train", SCENES)
+        for name, seed in missing:
+            print(f"{name}, seed {seed}", flush=True)
+            add_results(args.study, [run(world, study, name=name, seed=seed)])
     if part == 0 and set(read_results(args.study)["seconds"]) != set(study.rows):
         print("seconds of each", flush=True)
         few = scenes.make_dataset("train", 5 * CONFIG.batch_size)

@@ -264,13 +264,13 @@ def _data_uri(array: np.ndarray) -> tuple[str, int, int]:
     A small picture is stored as BMP, without loss and without a compression whose bytes differ between machines.
     """
     picture = Image.fromarray(array)
-    drawn = max(picture.size) <= DRAWN_SIDE
+    lossless = max(picture.size) <= DRAWN_SIDE
     if max(picture.size) > SIDE:
         scale = SIDE / max(picture.size)
         picture = picture.resize([max(1, round(side * scale)) for side in picture.size], Image.Resampling.LANCZOS)
     file = io.BytesIO()
-    picture.save(file, "BMP" if drawn else "JPEG", quality=QUALITY)
-    kind = "bmp" if drawn else "jpeg"
+    picture.save(file, "BMP" if lossless else "JPEG", quality=QUALITY)
+    kind = "bmp" if lossless else "jpeg"
     return f"data:image/{kind};base64,{base64.b64encode(file.getvalue()).decode()}", *picture.size
 
 

@@ -28,3 +28,22 @@ def open_page(chromium: Any) -> Iterator[Callable[..., tuple[Any, list[str], lis
             return stack.enter_context(page_browser.opened(chromium, path, width=width, theme=theme))
 
         yield opened
+
+
+@pytest.fixture
+def page(open_page: Callable[..., tuple[Any, list[str], list[str]]], path: Path) -> Iterator[Any]:
+    """Yield the page of a module's own fixture `path`; afterwards there must have been no error and no request."""
+    view, errors, requests = open_page(path)
+    yield view
+    assert errors == []
+    assert requests == []
+
+
+@pytest.fixture
+def phone(chromium: Any, path: Path) -> Iterator[Any]:
+    """Yield the same page on a phone, whose screen answers to taps."""
+    context = chromium.new_context(has_touch=True, viewport={"width": 390, "height": 800})
+    view = context.new_page()
+    view.goto(path.as_uri())
+    yield view
+    context.close()

@@ -15,6 +15,7 @@ from tools import page_browser
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILT = ROOT / "_build" / "html"
+SCROLLS = ("book/api",)  # its examples are those of the docstrings, which have 120 columns
 
 
 # Whether the element that has the focus has an outline, or a shadow all around, that is there to see.
@@ -49,6 +50,7 @@ def test_a_page_is_accessible(open_page, name):
     for width in (page_browser.NARROW, 768, page_browser.WIDE):
         page.set_viewport_size({"width": width, "height": 900})
         assert page.evaluate(page_browser.OVERFLOW) == 0
+    assert name in SCROLLS or page.evaluate(page_browser.SCROLLING) == 0  # at 1280 pixels
     page.evaluate(page_browser.WITHOUT_REPETITION)
     found = page_browser.violations(page)
     page.evaluate("document.documentElement.dataset.theme = 'dark'")

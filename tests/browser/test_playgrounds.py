@@ -3,8 +3,6 @@
 import math
 import random
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -15,10 +13,10 @@ from companion import attention, decoding, metrics
 from companion.decoders import State, Step
 from companion.tokenizer import ENGLISH
 from companion.vocabulary import SPECIALS, Vocabulary
+from tests.browser import site
 from tools import page_browser
 from tools.playgrounds import PLAYGROUNDS
 
-ROOT = Path(__file__).resolve().parents[2]
 WORDS = "a b c d".split()
 VOCABULARY = Vocabulary([*SPECIALS, *WORDS])
 HOSTILE = (
@@ -36,12 +34,9 @@ def built(folder: Path, text: str) -> Path:
     (folder / "index.md").write_text(text, encoding="utf-8")
     (folder / "conf.py").write_text(
         'extensions = ["myst_parser", "tools.playgrounds"]\nmyst_enable_extensions = ["colon_fence"]\n'
-        f'html_theme = "sphinx_book_theme"\nhtml_static_path = [{str(ROOT / "book" / "_static")!r}]\n'
+        f'html_theme = "sphinx_book_theme"\nhtml_static_path = [{str(site.ROOT / "book" / "_static")!r}]\n'
     )
-    command = [sys.executable, "-m", "sphinx", "-q", "-W", str(folder), str(folder / "built")]
-    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
-    assert ran.returncode == 0, ran.stderr
-    return folder / "built" / "index.html"
+    return site.build(folder)
 
 
 @pytest.fixture(scope="module")
@@ -58,15 +53,6 @@ def functions(chromium, path):
     assert errors == []
 
 
-@pytest.fixture
-def page(open_page, path):
-    """The page with all playgrounds; afterwards there must have been no error and no request."""
-    view, errors, requests = open_page(path)
-    yield view
-    assert errors == []
-    assert requests == []
-
-
 def call(page, function: str, *arguments):
     return page.evaluate(f"(arguments) => attentionBook.{function}(...arguments)", list(arguments))
 
@@ -77,16 +63,6 @@ def close(found, expected, atol: float = 1e-5) -> bool:
 
 def normal(*shape: int) -> torch.Tensor:
     return torch.randn(*shape, dtype=torch.float64)
-
-
-@pytest.fixture
-def phone(chromium, path):
-    """The page on a phone, whose screen answers to taps."""
-    context = chromium.new_context(has_touch=True, viewport={"width": 390, "height": 800})
-    view = context.new_page()
-    view.goto(path.as_uri())
-    yield view
-    context.close()
 
 
 # The numbers
@@ -218,7 +194,7 @@ def test_all_captions_of_a_table_are_found_and_their_probabilities_sum_to_one(fu
 
 
 def test_the_table_is_the_one_of_the_chapter(functions):
-    text = (ROOT / "book" / "text" / "12_decoding.md").read_text(encoding="utf-8")
+    text = (site.ROOT / "book" / "text" / "12_decoding.md").read_text(encoding="utf-8")
     source = re.search(r"^TABLE = (\{.*?^\})", text, re.DOTALL | re.MULTILINE)
     assert functions.evaluate("attentionBook.beam.TABLE") == eval(source[1], {})
 

@@ -2,20 +2,17 @@
 
 import itertools
 import re
-import subprocess
-import sys
-from pathlib import Path
 
 import nbformat
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
+from tests.browser import site
 from tools.authoring.paired import KERNEL
 from tools.practice import COMPARED, forecast_of, right_number
 
-ROOT = Path(__file__).resolve().parents[2]
-NOTEBOOKS = sorted((ROOT / "book").glob("*.ipynb"))
+NOTEBOOKS = sorted((site.ROOT / "book").glob("*.ipynb"))
 NUMBER, CHOICE, TEXT = "What is the number?", "Short or long?", "What will be said?"
 HOSTILE = "<script>window.entered = 1</script><img src=x onerror='window.entered=1'> ‮שלום 🐶 " + "x" * 400
 
@@ -75,34 +72,12 @@ def path(tmp_path_factory):
     (folder / "conf.py").write_text(
         f'extensions = {extensions}\nnb_execution_mode = "off"\n'
         'myst_enable_extensions = ["colon_fence", "dollarmath"]\n'
-        f'html_theme = "sphinx_book_theme"\nhtml_static_path = [{str(ROOT / "book" / "_static")!r}]\n'
+        f'html_theme = "sphinx_book_theme"\nhtml_static_path = [{str(site.ROOT / "book" / "_static")!r}]\n'
         'mathjax_path = "none.js"\nsuppress_warnings = ["mystnb.unknown_mime_type"]\n'
     )
-    command = [sys.executable, "-m", "sphinx", "-q", "-W", str(folder), str(folder / "built")]
-    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
-    assert ran.returncode == 0, ran.stderr
-    page = folder / "built" / "index.html"
+    page = site.build(folder)
     page.write_text(re.sub(r"<script[^>]*none\.js[^>]*></script>", "", page.read_text()))  # there is no MathJax here
     return page
-
-
-@pytest.fixture
-def page(open_page, path):
-    """The page; afterwards there must have been no error and no request."""
-    view, errors, requests = open_page(path)
-    yield view
-    assert errors == []
-    assert requests == []
-
-
-@pytest.fixture
-def phone(chromium, path):
-    """The page on a phone, whose screen answers to taps."""
-    context = chromium.new_context(has_touch=True, viewport={"width": 390, "height": 800})
-    view = context.new_page()
-    view.goto(path.as_uri())
-    yield view
-    context.close()
 
 
 def box(page, question: str):

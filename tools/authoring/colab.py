@@ -15,21 +15,28 @@ CELL_ID = "on-colab"
 
 # The restart is needed because Colab has loaded older copies of some of the libraries before the first cell runs.
 SOURCE = """\
-# Google Colab does not have this book's package: fetch it. Anywhere else this cell does nothing.
+# Google Colab does not have this book's package: fetch it.
+# Anywhere else this cell does nothing.
 import importlib.util
 import sys
 
-if "google.colab" in sys.modules and importlib.util.find_spec("companion") is None:
-    get_ipython().run_line_magic("pip", "install --quiet git+{address} scikit-image")
-    get_ipython().kernel.do_shutdown(restart=True)  # then choose "Run all" once more"""
+installed = importlib.util.find_spec("companion") is not None
+if "google.colab" in sys.modules and not installed:
+    packages = "git+{address} scikit-image"
+    get_ipython().run_line_magic("pip", f"install --quiet {{packages}}")
+    # Restart, then choose "Run all" once more.
+    get_ipython().kernel.do_shutdown(restart=True)"""
 
 WITHOUT_ADDRESS = """\
-# Google Colab does not have this book's package, and this copy of the book names no address to fetch it from.
+# Google Colab does not have this book's package, and this copy of the
+# book names no address to fetch it from.
 import importlib.util
 import sys
 
-if "google.colab" in sys.modules and importlib.util.find_spec("companion") is None:
-    print("Upload the folder of the book, then run in a cell of its own: %pip install FOLDER scikit-image")"""
+installed = importlib.util.find_spec("companion") is not None
+if "google.colab" in sys.modules and not installed:
+    print("Upload the folder of the book, then run in a cell of its own:")
+    print("%pip install FOLDER scikit-image")"""
 
 RECORDS_SOURCE = """\
 # This chapter reads records of longer runs. On Google Colab, fetch the repository that holds them.
