@@ -58,7 +58,8 @@ _build/.frame: _config.yml _toc.yml tools/access.py tools/addresses.py tools/api
 book: $(READY) _build/.frame
 	@$(PY) $(VENV)/bin/jupyter-book build . -W -n --keep-going || { rm -rf _build/.doctrees; exit 1; }
 
-# The whole book as one file, _build/print/attention_looked_at.pdf; Chromium prints it (apt-get install chromium).
+# The whole book as one file, _build/print/attention_looked_at.pdf; Chromium prints it (apt-get install chromium fonts-wqy-microhei;
+# the second is for the Chinese quotations).
 pdf: book
 	@$(PY) -m tools.print_book
 

@@ -2,9 +2,11 @@
 
     python -m benchmarks.mechanisms [STUDY] [--part 0/2]
 
-A study is a table, and a row of it is a line of `STUDIES`: the arguments of `models.build`, and what is done to the
-captions of the training scenes. Everything else is equal: scenes, steps, batches, learning rate, measurement. All learn
-from captions alone, by cross-entropy, without alignment supervision.
+A study is a table, and a row of it is a line of `STUDIES`: the arguments of `models.build`, what is done to the
+captions of the training scenes, and the loss. Everything else is equal: scenes, steps, batches, measurement. All learn
+from captions alone, without alignment supervision, and by cross-entropy where the row names no other loss. A study has
+one learning rate for all rows, or several: then every row is trained with each of them under the first seed, and under
+the other seeds with the one that gave it the most truth.
 
 Every run is added to STUDY.json when it is done, and a run that is there is not repeated: stop whenever you like, start
 again later. On two cores start `--part 0/2` and `--part 1/2` side by side. Then the rows take turns for some steps, so
@@ -17,14 +19,14 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 
-from benchmarks import corruption, on_picture, sinks
+from benchmarks import corruption, hard, on_picture, sinks
 from companion import datasets, scenes, tasks, training
 from companion.attention import MECHANISMS
 from companion.datasets import Example
@@ -41,14 +43,16 @@ CONFIG = TrainConfig(epochs=4, lr=3e-3, batch_size=32, captions_per_image=2)  # 
 SIZE = "tiny"
 MEASURED_SCENES = 1000
 COLUMNS = ("truth", "exact", "cider_d", "pointing", "compositional_truth", "parameters")
+CURVE_SCENES = 200  # captioned greedily after every epoch
 TURNS = 8  # of five steps, for the time
 
 
 class Row(NamedTuple):
-    """A line of a table: the arguments of `models.build`, and the captions that the scenes are learnt with."""
+    """A line of a table: the arguments of `models.build`, the captions that the scenes are learnt with, the loss."""
 
     options: dict[str, Any]
     captions: Callable[[Sequence[Scene]], list[Example]] = to_examples
+    loss: training.LossFn = training.cross_entropy
 
 
 class Study(NamedTuple):
@@ -57,6 +61,7 @@ class Study(NamedTuple):
     rows: dict[str, Row]
     split: str = "validation"  # that they are measured on
     seeds: tuple[int, ...] = (0, 1, 2)
+    rates: tuple[float, ...] = (CONFIG.lr,)  # learning rates, tried under the first seed
     columns: tuple[str, ...] = COLUMNS  # of its table
     # what it measures beside `tasks.scenes.evaluate`, from the captioner, the captions of its row, split and scenes
     measure: Callable[[Captioner, Callable[[Sequence[Scene]], list[Example]], str, int], dict[str, float]] | None = None
@@ -66,10 +71,11 @@ STUDIES = {
     # The chapter "Which attention?".
     "mechanisms": Study(
         {
-            **{name: Row({"attention": name, "positions": False}) for name in MECHANISMS},
-            "transformer": Row({"decoder": "transformer", "positions": False}),
+            **{name: Row({"attention": name, "positions": True}) for name in MECHANISMS},
+            "transformer": Row({"decoder": "transformer", "positions": True}),
         },
-        split="test",
+        seeds=(0, 1, 2, 3, 4),
+        rates=(1e-3, 3e-3, 1e-2),
     ),
     # The chapter "From here to a vision-language model".
     "bridges": Study(
@@ -92,6 +98,14 @@ STUDIES = {
         measure=sinks.measure,
     ),
     # The chapter "The data makes the model".
+    # The chapter "Hard and adaptive attention".
+    "hard": Study(
+        {
+            "hard": Row({"attention": "hard", "positions": True}),
+            "hard_reinforce": Row({"attention": "hard", "positions": True}, loss=hard.reinforce),
+        },
+        rates=(3e-3, 1e-2),
+    ),
     "captions": Study(
         {
             "clean": Row({}),
@@ -134,19 +148,50 @@ def untrained(vocabulary: Vocabulary, row: Row, seed: int) -> Captioner:
     return build("scenes", vocabulary, SIZE, **row.options)
 
 
-def run(world: Sequence[Scene], study: Study, *, name: str, seed: int) -> dict[str, Any]:
-    """Train one captioner and return its scores, measured as `companion evaluate scenes` does."""
+def run(world: Sequence[Scene], study: Study, *, name: str, rate: float, seed: int) -> dict[str, Any]:
+    """Train one captioner; return its scores, measured as `companion evaluate scenes` does, and its learning curves."""
     row = study.rows[name]
     captioner = untrained(vocabulary_of(world), row, seed)
+
+    few = scenes.make_dataset("validation", CURVE_SCENES)
+
+    def validate(captioner: Captioner) -> dict[str, float]:
+        return {"truth": tasks.scenes.truth_rate(tasks.scenes.caption(captioner, few, beam=1), few)}
+
     with tempfile.TemporaryDirectory() as out:
-        config = CONFIG._replace(seed=seed)
-        training.fit(captioner, training_data(world, row), config, out=out, validate=lambda _: {})
+        config = CONFIG._replace(lr=rate, seed=seed)
+        log = training.fit(captioner, training_data(world, row), config, out=out, validate=validate, loss_fn=row.loss)
     scores = tasks.scenes.evaluate(captioner.eval(), study.split, beam=5, count=MEASURED_SCENES)
     scores["parameters"] = sum(p.numel() for p in captioner.parameters())
     if study.measure:
         scores |= study.measure(captioner, row.captions, study.split, MEASURED_SCENES)
     scores = round_scores(scores)
-    return {"mechanism": name, "seed": seed, **{column: scores[column] for column in study.columns if column in scores}}
+    return {
+        "mechanism": name, "lr": rate, "seed": seed,
+        **{column: scores[column] for column in study.columns if column in scores},
+        "loss_curve": [epoch["loss"] for epoch in log], "truth_curve": [epoch["truth"] for epoch in log],
+    }  # fmt: skip
+
+
+def best_rate(study: Study, runs: Sequence[dict[str, Any]], name: str) -> float:
+    """Return the learning rate that gave a row the most truth under the first seed."""
+    tried = [run for run in runs if (run["mechanism"], run["seed"]) == (name, study.seeds[0])]
+    rate: float = max(tried, key=lambda run: run["truth"])["lr"]
+    return rate
+
+
+def missing(name: str, part: int, parts: int) -> Iterator[tuple[str, float, int]]:
+    """Yield row, learning rate and seed of the runs that a study lacks, of every Nth row from the Ith."""
+    study = STUDIES[name]
+    rows = list(study.rows)[part::parts]
+    first, *others = study.seeds
+    pairs = [(seed, rate) for seed in (first,) for rate in study.rates] + [(seed, None) for seed in others]
+    for seed, rate in pairs:
+        for row in rows:
+            runs = read_results(name)["runs"]
+            wanted = (row, rate or best_rate(study, runs, row), seed)
+            if wanted not in {(r["mechanism"], r["lr"], r["seed"]) for r in runs}:
+                yield wanted
 
 
 def training_seconds(world: Sequence[Scene], study: Study) -> dict[str, float]:
@@ -165,7 +210,7 @@ def training_seconds(world: Sequence[Scene], study: Study) -> dict[str, float]:
         for name, captioner in captioners.items():
             start = time.process_time()
             for batch in few:
-                loss = training.cross_entropy(captioner, captioner, batch, CONFIG)
+                loss = study.rows[name].loss(captioner, captioner, batch, CONFIG)
                 training.train_step(
                     fabric, captioner, optimizers[name],
                     loss=loss, grad_clip=CONFIG.grad_clip, lr=CONFIG.lr / 100,
@@ -183,6 +228,7 @@ def settings(study: Study) -> dict[str, Any]:
         "size": SIZE,
         f"{study.split}_scenes": MEASURED_SCENES,
         "threads": 1,
+        "rates": list(study.rates),
     }
 
 
@@ -207,7 +253,7 @@ def add_results(name: str, runs: list[dict[str, Any]], seconds: dict[str, float]
     try:
         fcntl.flock(folder, fcntl.LOCK_EX)
         results, order = read_results(name), list(study.rows)
-        runs = sorted([*results["runs"], *runs], key=lambda r: (order.index(r["mechanism"]), r["seed"]))
+        runs = sorted([*results["runs"], *runs], key=lambda r: (order.index(r["mechanism"]), r["seed"], r["lr"]))
         lines = ",\n  ".join(json.dumps(run) for run in runs)
         head = f'"settings": {json.dumps(settings(study))},\n "seconds": {json.dumps(seconds or results["seconds"])}'
         atomic_write(path, f'{{\n {head},\n "runs": [\n  {lines}\n ]\n}}\n'.encode())
@@ -216,12 +262,13 @@ def add_results(name: str, runs: list[dict[str, Any]], seconds: dict[str, float]
 
 
 def table(name: str) -> str:
-    """Return a line for each row: mean over its seeds, smallest and largest in brackets, and the seconds."""
+    """Return a line for each row at its best rate: mean over its seeds, smallest and largest in brackets, seconds."""
     results, study = read_results(name), STUDIES[name]
     width = max(map(len, study.rows)) + 2
     lines = ["".ljust(width) + "".join(column.rjust(21) for column in (*study.columns, "seconds"))]
     for row in study.rows:
-        own = [run for run in results["runs"] if run["mechanism"] == row]
+        tried = [run for run in results["runs"] if run["mechanism"] == row]
+        own = [run for run in tried if run["lr"] == best_rate(study, tried, row)]
         columns = [[run[column] for run in own if column in run] for column in study.columns]
         cells = [mean_and_range(values) if values else "-" for values in columns]
         cells.append(str(results["seconds"].get(row, "-")))
@@ -242,18 +289,15 @@ def main() -> None:
         prog="python -m benchmarks.mechanisms", description="Train every row of a study on the same scenes."
     )
     parser.add_argument("study", nargs="?", default="mechanisms", choices=STUDIES, help="default: mechanisms")
-    parser.add_argument("--part", default="0/1", metavar="I/N", help="every Nth run, from the Ith (default: all)")
+    parser.add_argument("--part", default="0/1", metavar="I/N", help="every Nth row, from the Ith (default: all)")
     args = parser.parse_args()
     part, parts = map(int, args.part.split("/"))
     torch.set_num_threads(1)
     study = STUDIES[args.study]
-    wanted = [(name, seed) for seed in study.seeds for name in study.rows][part::parts]
-    done = {(r["mechanism"], r["seed"]) for r in read_results(args.study)["runs"]}
-    if missing := [pair for pair in wanted if pair not in done]:
-        world = scenes.make_dataset("train", SCENES)
-        for name, seed in missing:
-            print(f"{name}, seed {seed}", flush=True)
-            add_results(args.study, [run(world, study, name=name, seed=seed)])
+    world = scenes.make_dataset("train", SCENES)
+    for name, rate, seed in missing(args.study, part, parts):
+        print(f"{name}, learning rate {rate}, seed {seed}", flush=True)
+        add_results(args.study, [run(world, study, name=name, rate=rate, seed=seed)])
     if part == 0 and set(read_results(args.study)["seconds"]) != set(study.rows):
         print("seconds of each", flush=True)
         few = scenes.make_dataset("train", 5 * CONFIG.batch_size)

@@ -73,8 +73,10 @@ def test_the_table_in_the_readme_is_that_of_the_stored_results():
 @pytest.mark.parametrize("name", mechanisms.STUDIES)
 def test_the_stored_runs_of_every_study_are_complete_and_of_the_present_settings(name):
     study, results = mechanisms.STUDIES[name], mechanisms.read_results(name)
-    stored = [(r["mechanism"], r["seed"]) for r in results["runs"]]
-    assert stored == [(row, seed) for row in study.rows for seed in study.seeds]
+    stored = [(r["mechanism"], r["seed"], r["lr"]) for r in results["runs"]]
+    tried = [(row, study.seeds[0], rate) for row in study.rows for rate in study.rates]
+    best = {row: mechanisms.best_rate(study, results["runs"], row) for row in study.rows}
+    assert sorted(stored) == sorted(tried + [(row, seed, best[row]) for row in study.rows for seed in study.seeds[1:]])
     assert results["seconds"].keys() == set(study.rows)
     assert all(row in mechanisms.table(name) for row in study.rows)
 
@@ -93,3 +95,21 @@ def test_a_part_of_a_record_is_measured_once_for_the_same_facts(tmp_path):
         record.complete(path, results, {"one": lambda: made.append(1) or 1, "two": lambda: made.append(2) or 2})
         assert json.loads(path.read_text()) == {"weights": weights, "sizes": [1, 2], "one": 1, "two": 2}
     assert made == [1, 2, 1, 2]
+
+
+def test_every_rate_is_tried_under_the_first_seed_and_the_best_one_under_the_others(monkeypatch):
+    study = mechanisms.Study(rows={"a": mechanisms.Row({}), "b": mechanisms.Row({})}, seeds=(7, 8), rates=(0.1, 0.2))
+    monkeypatch.setitem(mechanisms.STUDIES, "drawn_up", study)
+    truth = {("a", 0.1): 0.5, ("a", 0.2): 0.4, ("b", 0.1): 0.1, ("b", 0.2): 0.3}
+    stored: list[dict] = []
+    monkeypatch.setattr(mechanisms, "read_results", lambda name: {"runs": stored})
+    made = []
+    for row, rate, seed in mechanisms.missing("drawn_up", part=0, parts=1):
+        made.append((row, rate, seed))
+        # Under the second seed the other rate is better; it has no say.
+        stored.append(
+            {"mechanism": row, "lr": rate, "seed": seed, "truth": truth[row, rate] if seed == 7 else 1 - rate}
+        )
+    first = [("a", 0.1, 7), ("b", 0.1, 7), ("a", 0.2, 7), ("b", 0.2, 7)]
+    assert made == [*first, ("a", 0.1, 8), ("b", 0.2, 8)]
+    assert list(mechanisms.missing("drawn_up", part=0, parts=1)) == []
