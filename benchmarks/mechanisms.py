@@ -99,7 +99,7 @@ STUDIES = {
     ),
     # The chapter "The data makes the model".
     # The chapter "Hard and adaptive attention".
-    "hard": Study(
+    "hard_attention": Study(
         {
             "hard": Row({"attention": "hard", "positions": True}),
             "hard_reinforce": Row({"attention": "hard", "positions": True}, loss=hard.reinforce),
