@@ -106,6 +106,28 @@ def test_one_piece_of_code_stands_for_all_that_look_the_same(open_page, tmp_path
     assert page.inner_text("pre") == text
 
 
+def test_a_table_that_is_too_wide_for_a_phone_becomes_cards(open_page):
+    page, errors, _ = open_page(built("book/reading_list"))
+    table = page.locator("table.table").first
+    headings = table.locator("thead th").all_inner_texts()
+    rows = table.get_by_role("row").count()
+    assert page.locator("table.cards").count() == 0
+    page.set_viewport_size({"width": page_browser.NARROW, "height": 900})
+    page.wait_for_selector("table.cards")
+    assert table.evaluate("table => table.parentElement.scrollWidth <= table.parentElement.clientWidth")
+    first = table.locator("tbody tr").first.locator("td")
+    assert first.evaluate_all("cells => cells.map((cell) => cell.dataset.heading)") == headings
+    assert first.nth(1).evaluate("cell => getComputedStyle(cell, '::before').content").startswith(f'"{headings[1]}"')
+    boxes = [cell.bounding_box() for cell in first.all()]
+    assert boxes[0]["y"] < boxes[1]["y"] < boxes[2]["y"]  # one below the other
+    # A screen reader still meets a table.
+    assert table.get_by_role("row").count() == rows > 10
+    assert table.get_by_role("columnheader").all_inner_texts() == headings
+    page.set_viewport_size({"width": page_browser.WIDE, "height": 900})
+    page.wait_for_selector("table.cards", state="detached")
+    assert errors == []
+
+
 def test_the_keyboard_sees_where_it_is_and_does_not_stop_at_formulas(open_page):
     page, _, _ = open_page(built("book/03_dot_product"))
     page.wait_for_selector("mjx-container")
