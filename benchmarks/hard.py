@@ -1,6 +1,7 @@
 """Hard attention learnt by REINFORCE: a loss for captioners whose attention draws one place for every word.
 
-`python -m benchmarks.looking` trains with it. Explained in the chapter on hard and adaptive attention.
+`benchmarks.looking` and the study "hard_attention" of `benchmarks.mechanisms` train with it. Explained in the chapter
+on hard and adaptive attention.
 """
 
 from typing import NamedTuple, cast

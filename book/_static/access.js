@@ -35,7 +35,10 @@
     const fit = () => {
       for (const table of tables) {
         table.classList.remove("cards");
-        table.classList.toggle("cards", phone.matches && table.scrollWidth > table.parentElement.clientWidth);
+        table.tHead.classList.remove("visually-hidden");
+        const cards = phone.matches && table.scrollWidth > table.parentElement.clientWidth;
+        table.classList.toggle("cards", cards);
+        table.tHead.classList.toggle("visually-hidden", cards);
       }
     };
     phone.addEventListener("change", fit);

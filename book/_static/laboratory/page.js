@@ -20,7 +20,7 @@
   });
   const sentence = new book.Sentence({ select: selectWord, preview, replace, redirect });
   const tree = book.treeView(), python = folded("This scene in Python");
-  const announcer = element("p", { className: "laboratory-hidden", role: "status" });
+  const announcer = element("p", { className: "visually-hidden", role: "status" });
   const timing = element("p", { className: "laboratory-timing" });
   const notes = element("ul", { className: "laboratory-notes" });
   const controls = book.sceneControls({
